@@ -1,0 +1,50 @@
+"""Fine-tune a small pretrained encoder into a text classifier, and learn honestly how good it is.
+
+Nothing heavy is imported until a name is used: `import matinee` loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from matinee._version import __version__
+
+if TYPE_CHECKING:
+    from matinee.core.errors import MatineeError
+    from matinee.core.types import Predictions
+    from matinee.estimator import TextClassifier
+    from matinee.workflow import evaluate, fetch, load, predict, train
+
+__all__ = [
+    "MatineeError",
+    "Predictions",
+    "TextClassifier",
+    "__version__",
+    "evaluate",
+    "fetch",
+    "load",
+    "predict",
+    "train",
+]
+
+_HOMES = {
+    "MatineeError": "matinee.core.errors",
+    "Predictions": "matinee.core.types",
+    "TextClassifier": "matinee.estimator",
+    "evaluate": "matinee.workflow",
+    "fetch": "matinee.workflow",
+    "load": "matinee.workflow",
+    "predict": "matinee.workflow",
+    "train": "matinee.workflow",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'matinee' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

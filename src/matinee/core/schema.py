@@ -1,0 +1,300 @@
+"""Reads settings from flags, YAML recipes and Python arguments: one definition, one set of rules, all errors at once."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import types
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from matinee.core.errors import SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from matinee.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number's allowed range, ends included; `high` None means no upper end."""
+
+    low: float
+    high: float | None = None
+
+    def __str__(self) -> str:
+        return f"at least {self.low:g}" if self.high is None else f"between {self.low:g} and {self.high:g}"
+
+
+@dataclass(frozen=True)
+class _SizeRule:
+    """Marks a count (an integer of at least 1) or a fraction (a number between 0 and 1, ends excluded)."""
+
+
+Size = Annotated[int | float | None, _SizeRule()]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting, as every surface sees it.
+
+    Attributes:
+        name: Flat name, `train_size`.
+        group: Name of its group, `data`.
+        help: Its docstring, one line.
+        default: Its default.
+        kind: What a value must be, for a person: "a whole number between 1 and 4096".
+        choices: The allowed words, where it is a choice.
+        is_flag: Whether it is yes or no.
+        parse: Turns text or a YAML or Python value into the setting; ValueError says what was expected.
+    """
+
+    name: str
+    group: str
+    help: str
+    default: object
+    kind: str
+    choices: tuple[str, ...]
+    is_flag: bool
+    parse: Callable[[object], object]
+
+    @property
+    def flag(self) -> str:
+        """The command line's name for it."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place; later layers win.
+
+    Attributes:
+        values: By flat name.
+        spell: How that place writes a setting's name, for messages.
+    """
+
+    values: Mapping[str, object]
+    spell: Callable[[str], str] = str
+
+
+def from_flags(values: Mapping[str, object]) -> Layer:
+    """Return the layer of the command line's flags."""
+    return Layer(values, lambda name: "--" + name.replace("_", "-"))
+
+
+def from_recipe(values: Mapping[str, object], path: str) -> Layer:
+    """Return the layer of a recipe file."""
+    return Layer(values, lambda name: f"{name} (in {path})")
+
+
+def flatten(settings: object) -> dict[str, object]:
+    """Return the fields of a dataclass of dataclasses by their own names."""
+    return {
+        inner.name: getattr(getattr(settings, outer.name), inner.name)
+        for outer in fields(settings)  # type: ignore[arg-type]
+        for inner in fields(getattr(settings, outer.name))
+    }
+
+
+@cache
+def settings_fields() -> dict[str, Field]:
+    """Return every setting by its flat name, in order."""
+    from matinee.core.settings import GROUPS
+
+    found: dict[str, Field] = {}
+    for group, cls in GROUPS.items():
+        docs, hints = _field_docstrings(cls), get_type_hints(cls, include_extras=True)
+        for field in fields(cls):
+            if field.name in found:
+                raise TypeError(f"two settings are named {field.name}")
+            kind, choices, parse = _parser(hints[field.name])
+            found[field.name] = Field(
+                name=field.name,
+                group=group,
+                help=docs[field.name],
+                default=field.default,
+                kind=kind,
+                choices=choices,
+                is_flag=kind == "yes or no",
+                parse=parse,
+            )
+    return found
+
+
+def resolve(*layers: Layer) -> Settings:
+    """Return the settings that the layers give together, defaults below.
+
+    Raises:
+        SettingsError: One message with every unknown name, wrong value and contradiction of all layers.
+    """
+    from matinee.core.settings import GROUPS, Settings, contradictions
+
+    known, chosen, wrong = settings_fields(), dict[str, object](), list[str]()
+    spelled = {name: name for name in known}
+    for layer in layers:
+        for name, value in layer.values.items():
+            if name not in known:
+                wrong.append(f"unknown setting {layer.spell(str(name))}.{did_you_mean(str(name), known)}")
+                continue
+            spelled[name] = layer.spell(name)
+            try:
+                chosen[name] = known[name].parse(value)
+            except ValueError as error:
+                wrong.append(f"{layer.spell(name)} must be {error}, got {value!r}")
+    groups: dict[str, Any] = {
+        group: cls(**{f.name: chosen[f.name] for f in fields(cls) if f.name in chosen}) for group, cls in GROUPS.items()
+    }
+    settings = Settings(**groups)
+    if not wrong:
+        wrong = [f"{spelled[name]}: {problem}" for name, problem in contradictions(settings)]
+    if wrong:
+        raise SettingsError("; ".join(item.rstrip(".") for item in wrong) + ".")
+    return settings
+
+
+def _field_docstrings(cls: type) -> dict[str, str]:
+    """Return the string literal below each field of a dataclass (PEP 257's attribute docstrings)."""
+    body = ast.parse(inspect.getsource(cls)).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - narrows a type
+    docs = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        ):
+            docs[statement.target.id] = " ".join(following.value.value.split())
+    return docs
+
+
+Parser = tuple[str, tuple[str, ...], "Callable[[object], object]"]
+
+
+def _parser(hint: Any) -> Parser:
+    """Return what a value must be, its choices, and its parser, for a field's annotation."""
+    if get_origin(hint) is Annotated:
+        inner, *notes = get_args(hint)
+        if any(isinstance(note, _SizeRule) for note in notes):
+            return "a count or a fraction below 1, or none", (), _parse_size
+        kind, choices, parse = _parser(inner)
+        for note in notes:
+            if isinstance(note, Between):
+                kind, parse = f"{kind} {note}", _within(parse, kind, note)
+        return kind, choices, parse
+    if get_origin(hint) in (Union, types.UnionType):
+        (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
+        kind, choices, parse = _parser(inner)
+        if kind == "yes or no":
+            return kind, choices, _or_none(parse)
+        return f"{kind}, or none", choices, _or_none(parse)
+    if get_origin(hint) is Literal:
+        choices = tuple(get_args(hint))
+        return f"one of {', '.join(choices)}", choices, _one_of(choices)
+    return {
+        bool: ("yes or no", (), _parse_bool),
+        int: ("a whole number", (), _parse_int),
+        float: ("a number", (), _parse_float),
+        str: ("text", (), _parse_text),
+    }[hint]
+
+
+def _within(parse: Callable[[object], object], kind: str, bounds: Between) -> Callable[[object], object]:
+    def parse_within(value: object) -> object:
+        try:
+            number = parse(value)
+        except ValueError as error:
+            raise ValueError(f"{error} {bounds}") from error
+        low_ok = bounds.low <= number  # type: ignore[operator]
+        if not low_ok or (bounds.high is not None and number > bounds.high):  # type: ignore[operator]
+            raise ValueError(f"{kind} {bounds}")
+        return number
+
+    return parse_within
+
+
+def _or_none(parse: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda value: None if _is_none(value) else parse(value)
+
+
+def _is_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in {"none", "null"})
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[object], object]:
+    def parse_choice(value: object) -> object:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}{did_you_mean(str(value), choices)}".removesuffix("?"))
+        return value
+
+    return parse_choice
+
+
+def _parse_bool(value: object) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError("yes or no")
+
+
+def _parse_int(value: object) -> int:
+    number = _number(value, "a whole number")
+    if number != int(number):
+        raise ValueError("a whole number")
+    return int(number)
+
+
+def _parse_float(value: object) -> float:
+    return float(_number(value, "a number"))
+
+
+def _parse_text(value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):  # a label or a column named 1
+        return str(value)
+    raise ValueError("text")
+
+
+def _parse_size(value: object) -> int | float | None:
+    if _is_none(value):
+        return None
+    expected = "a count (1 or more) or a fraction (above 0, below 1), or none"
+    number = _number(value, expected)
+    if number >= 1 and number == int(number):
+        return int(number)
+    if 0 < number < 1:
+        return float(number)
+    raise ValueError(expected)
+
+
+def _number(value: object, expected: str) -> int | float:
+    """Return a finite number; YAML 1.1 reads `5e-5` as text, and flags are text, so text that is a number counts."""
+    if isinstance(value, bool):
+        raise ValueError(expected)
+    if isinstance(value, str):
+        try:
+            value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
+        except ValueError as error:
+            raise ValueError(expected) from error
+    if hasattr(value, "item"):  # a numpy scalar, as a grid search passes them
+        value = value.item()
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(expected)
+    return value
+
+
+def check_is_settings(cls: type) -> None:
+    """Raise TypeError unless every field of a settings dataclass has a default and a docstring."""
+    if not is_dataclass(cls):
+        raise TypeError(f"{cls.__name__} is not a dataclass")
+    docs = _field_docstrings(cls)
+    for field in fields(cls):
+        if field.default is MISSING or field.name not in docs:
+            raise TypeError(f"{cls.__name__}.{field.name} lacks a default or a docstring")

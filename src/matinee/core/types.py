@@ -1,0 +1,117 @@
+"""The few values that pass between rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SplitName = Literal["train", "validation", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts with labels.
+
+    Attributes:
+        ids: One stable name per text, unique in the dataset (`"train-17"`: row 17 of the source's train split).
+        texts: The texts as the source has them, not cleaned.
+        labels: Indices into the dataset's label names, shape (n_texts,), int64.
+        groups: One group name per text (a film, an author), or None; texts of one group never stand in two splits.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    labels: NDArray[np.int64]
+    groups: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.ids) == len(self.texts) == len(self.labels):
+            raise ValueError(f"{len(self.ids)} ids, {len(self.texts)} texts and {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Split:
+        """Return the given rows, in the given order."""
+        index = np.asarray(rows, dtype=np.int64)
+        return Split(
+            ids=[self.ids[i] for i in index],
+            texts=[self.texts[i] for i in index],
+            labels=self.labels[index],
+            groups=None if self.groups is None else [self.groups[i] for i in index],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named splits that share their label names.
+
+    Attributes:
+        name: What the user asked for: `"imdb"`, a path, a hub id.
+        label_names: Name of each label index; the last one is the positive class of a binary task.
+        splits: Whichever of `train`, `validation`, `test` there are.
+        about: Where it came from and what happened to it, as plain JSON values; becomes `data.json`.
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    splits: dict[SplitName, Split]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def with_about(self, **more: Any) -> Dataset:
+        """Return a copy that knows more about where it came from."""
+        return replace(self, about={**self.about, **more})
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a predictor said of some texts: all that evaluation and reports ever see of a classifier.
+
+    Attributes:
+        ids: One name per text.
+        texts: The texts, as they were given.
+        probabilities: Shape (n_texts, n_labels), rows sum to 1, float64.
+        label_names: Name of each column.
+        labels: True label indices, shape (n_texts,), int64; None where nobody knows them.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    probabilities: NDArray[np.float64]
+    label_names: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        expected = (len(self.texts), len(self.label_names))
+        if self.probabilities.shape != expected:
+            raise ValueError(f"probabilities have shape {self.probabilities.shape}, expected {expected}")
+        if len(self.ids) != len(self.texts) or (self.labels is not None and len(self.labels) != len(self.texts)):
+            raise ValueError("ids, texts and labels differ in length")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the most probable label of each text, shape (n_texts,)."""
+        return self.probabilities.argmax(axis=1).astype(np.int64)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one plain dict per text: text, label, score (the label's probability), probabilities by label name."""
+        return [
+            {
+                "text": text,
+                "label": self.label_names[best],
+                "score": float(row[best]),
+                "probabilities": {name: float(p) for name, p in zip(self.label_names, row, strict=True)},
+            }
+            for text, row, best in zip(self.texts, self.probabilities, self.predicted, strict=True)
+        ]
