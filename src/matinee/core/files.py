@@ -21,11 +21,13 @@ _REASONS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
 }
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn a refused write below `path` into one line that a user can act on.
 
     Raises:
@@ -37,7 +39,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno not in _REASONS:
             raise
         raise StorageError(
-            f"Cannot write {path}: {_REASONS[error.errno]}. Free some room, or choose another place with --run-dir, --output or MATINEE_CACHE."
+            f"Cannot write {path}: {_REASONS[error.errno]}. "
+            "Free some room, or choose another place with --run-dir, --output or MATINEE_CACHE."
         ) from error
 
 

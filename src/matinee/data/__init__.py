@@ -1,0 +1,18 @@
+"""Level 1: datasets. From a name or a path to texts with labels, in splits that share nothing."""
+
+from __future__ import annotations
+
+from matinee.data.loading import fetch_dataset, load_dataset, read_split
+from matinee.data.prediction_files import ReadTexts, check_output, read_texts, write_records
+from matinee.data.sources import DATASETS
+
+__all__ = [
+    "DATASETS",
+    "ReadTexts",
+    "check_output",
+    "fetch_dataset",
+    "load_dataset",
+    "read_split",
+    "read_texts",
+    "write_records",
+]
