@@ -1,0 +1,138 @@
+"""Scores of predictions as plain values: what metrics.json, tables and training's history hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matinee.evaluation.intervals import resample_weights, widened_point
+from matinee.evaluation.metrics import LabelledTexts, Metric, Weighted, metrics_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from matinee.core.types import Predictions
+
+
+def score(predictions: Predictions, *, seed: int = 0, n_resamples: int = 1000) -> dict[str, Any]:
+    """Return every metric with a 95 % bootstrap interval, as plain JSON values.
+
+    The interval says how the value would move with other test texts of the same kind; not how it would with another
+    training seed. It is the percentile interval, with two exceptions. Where every resample gives the same value (all right,
+    all wrong, all ties) the bootstrap would answer with a point: Wilson's bound widens it (`widened_point`). And the
+    calibration error, which noise can only raise, gets the basic interval, which takes that bias back (`basic_interval`).
+    Resamples on which a metric is undefined are left out of its interval.
+
+    Args:
+        predictions: Predictions with labels.
+        seed: Seed of the resamples; one set serves all metrics, and all predictors on the same texts.
+        n_resamples: Number of resamples.
+
+    Returns:
+        `{"n": texts, "<metric>": {"value": v, "low": l, "high": h}, ...}` for `accuracy`, `f1`, `precision`, `recall`,
+        `roc_auc`, `log_loss`, `brier` and `ece`. Two labels: precision, recall and F1 of the second. More: their plain means
+        over the labels, and `f1_weighted`, `precision_weighted` and `recall_weighted` too. An undefined metric has
+        three nulls and a `"reason"`.
+
+    Raises:
+        DataError: There are no texts or no labels, or a probability is not a number.
+        ValueError: `n_resamples` is below 1.
+
+    Example:
+        >>> from matinee.core.types import Predictions
+        >>> sure = np.array([[0.9, 0.1], [0.2, 0.8]])
+        >>> predictions = Predictions(["a", "b"], ["bad", "good"], sure, ("negative", "positive"), np.array([0, 1]))
+        >>> round(score(predictions)["brier"]["value"], 3)
+        0.025
+    """
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples must be at least 1, got {n_resamples}")
+    texts = LabelledTexts.of(predictions)
+    plain, metrics = _unweighted(texts), metrics_for(texts.n_labels)
+    resampled = _resampled(texts, metrics, n_resamples, seed)
+    absent = _absent_labels(plain, predictions.label_names)
+    scores = {name: _with_interval(metric, plain, resampled[name], absent) for name, metric in metrics.items()}
+    return {"n": len(predictions), **scores}
+
+
+def point_scores(predictions: Predictions) -> dict[str, float]:
+    """Return every metric without its interval, for use after each epoch; an undefined one is left out.
+
+    Raises:
+        DataError: As in `score`.
+    """
+    texts = LabelledTexts.of(predictions)
+    plain = _unweighted(texts)
+    values = {name: float(metric.compute(plain)[0]) for name, metric in metrics_for(texts.n_labels).items()}
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def class_report(predictions: Predictions) -> list[dict[str, Any]]:
+    """Return one row per label: `label`, `precision`, `recall`, `f1` and `support` (its number of texts).
+
+    A label that no text has gets nulls; one that was never predicted has precision 0.
+
+    Raises:
+        DataError: As in `score`.
+    """
+    plain = _unweighted(LabelledTexts.of(predictions))
+    table = np.column_stack([plain.precisions, plain.recalls, plain.f1s])
+    return [
+        {
+            "label": name,
+            **{key: float(v) if support else None for key, v in zip(("precision", "recall", "f1"), row, strict=True)},
+            "support": int(support),
+        }
+        for name, row, support in zip(predictions.label_names, table, plain.n_true[:, 0], strict=True)
+    ]
+
+
+def confusion_matrix(predictions: Predictions) -> NDArray[np.int64]:
+    """Return how many texts of each true label (rows) were predicted as each label (columns), shape (l, l).
+
+    Raises:
+        DataError: As in `score`.
+    """
+    texts = LabelledTexts.of(predictions)
+    cells = texts.labels * texts.n_labels + predictions.predicted
+    counts = np.bincount(cells, minlength=texts.n_labels**2).reshape(texts.n_labels, texts.n_labels)
+    return counts.astype(np.int64)
+
+
+def _unweighted(texts: LabelledTexts) -> Weighted:
+    return Weighted(texts, np.ones((len(texts.labels), 1)))
+
+
+def _resampled(
+    texts: LabelledTexts, metrics: dict[str, Metric], n_resamples: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return each metric on each resample, shape (n_resamples,)."""
+    blocks: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+    for weights in resample_weights(len(texts.labels), n_resamples, seed):
+        weighted = Weighted(texts, weights)
+        for name, metric in metrics.items():
+            blocks[name].append(metric.compute(weighted))
+    return {name: np.concatenate(values) for name, values in blocks.items()}
+
+
+def _with_interval(metric: Metric, plain: Weighted, resampled: NDArray[np.float64], absent: str) -> dict[str, Any]:
+    value = float(metric.compute(plain)[0])
+    if np.isnan(value):
+        return {"value": None, "low": None, "high": None, "reason": f"no text has the label {absent}"}
+    defined = resampled[~np.isnan(resampled)]
+    if not len(defined):
+        return {"value": value, "low": None, "high": None, "reason": "too few texts of a label for an interval"}
+    largest = metric.largest(plain.texts.n_labels)
+    if np.ptp(defined) > 1e-12:
+        low, high = metric.interval(value, defined, largest)
+    else:
+        low, high = widened_point(value, largest, metric.rests_on(plain))
+    return {"value": value, "low": low, "high": high}
+
+
+def _absent_labels(plain: Weighted, label_names: Sequence[str]) -> str:
+    names = [repr(name) for name, n_true in zip(label_names, plain.n_true[:, 0], strict=True) if not n_true]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
