@@ -1,0 +1,1 @@
+"""One file per back end; each is a `Predictor`."""

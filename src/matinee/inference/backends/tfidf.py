@@ -1,0 +1,28 @@
+"""Predicts with the linear baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from matinee.model.tfidf import TfidfModel
+
+
+class TfidfPredictor:
+    """tf-idf and logistic regression."""
+
+    def __init__(self, model: TfidfModel, label_names: tuple[str, ...]) -> None:
+        self.model = model
+        self.label_names = label_names
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return label probabilities, shape (n_texts, n_labels)."""
+        if not texts:
+            return np.empty((0, len(self.label_names)))
+        return self.model.probabilities(texts)

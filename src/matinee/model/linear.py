@@ -1,0 +1,105 @@
+"""Logistic regression with its regularisation chosen on the training texts: the fitted head and both baselines' last layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Beyond this many texts one fold is enough to tell the candidates apart.
+_MANY_TEXTS = 5_000
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """One linear layer whose softmax gives the probabilities.
+
+    Attributes:
+        weight: Shape (n_labels, n_features).
+        bias: Shape (n_labels,).
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def probabilities(self, features: Any) -> NDArray[np.float64]:
+        """Return softmax(features @ weight.T + bias), shape (n_texts, n_labels); features may be sparse."""
+        return softmax(np.asarray(features @ self.weight.T) + self.bias)
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    weights = np.exp(shifted)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float64)
+
+
+def fit_linear_head(
+    features: Any, labels: NDArray[np.int64], n_labels: int, candidates: Sequence[float], *, seed: int
+) -> LinearHead:
+    """Fit a logistic regression, its inverse regularisation strength C chosen by cross-validated log-loss.
+
+    Args:
+        features: Shape (n_texts, n_features), dense or sparse.
+        labels: Shape (n_texts,); a label may be absent, its probability is then next to nothing.
+        n_labels: How many there are.
+        candidates: Values of C to choose from.
+        seed: Of the folds.
+    """
+    strength = _choose_strength(features, labels, candidates, seed)
+    return _as_head(_fit(features, labels, strength), n_labels)
+
+
+def fit_standardised_head(
+    features: NDArray[np.float32], labels: NDArray[np.int64], n_labels: int, candidates: Sequence[float], *, seed: int
+) -> LinearHead:
+    """Fit on standardised features, and return the equal head for the raw ones."""
+    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
+    head = fit_linear_head((features - mean) / std, labels, n_labels, candidates, seed=seed)
+    weight = head.weight / std
+    return LinearHead(weight, head.bias - weight @ mean)
+
+
+def _choose_strength(features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int) -> float:
+    rarest = int(np.bincount(labels)[np.unique(labels)].min())
+    n_folds = min(5, rarest)
+    if len(candidates) == 1 or n_folds < 2:
+        return candidates[len(candidates) // 2]
+    folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels))
+    if len(labels) > _MANY_TEXTS:
+        folds = folds[:1]
+
+    def held_out_loss(strength: float) -> float:
+        losses = []
+        for fit_rows, check_rows in folds:
+            model = _fit(features[fit_rows], labels[fit_rows], strength)
+            probabilities = model.predict_proba(features[check_rows])
+            losses.append(log_loss(labels[check_rows], probabilities, labels=model.classes_))
+        return float(np.mean(losses))
+
+    return min(candidates, key=held_out_loss)
+
+
+def _fit(features: Any, labels: NDArray[np.int64], strength: float) -> Any:
+    return LogisticRegression(C=strength, max_iter=2_000).fit(features, labels)
+
+
+def _as_head(model: Any, n_labels: int) -> LinearHead:
+    """Return scikit-learn's coefficients as one row per label; two classes have a single row there."""
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    weight = np.zeros((n_labels, coefficients.shape[1]))
+    bias = np.full(n_labels, -30.0)  # a label never seen: probability e^-30
+    weight[model.classes_], bias[model.classes_] = coefficients, intercepts
+    return LinearHead(weight, bias)

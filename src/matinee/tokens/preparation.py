@@ -1,0 +1,94 @@
+"""From a text to the token ids that an encoder sees: clean, tokenise, truncate, add the special tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matinee.core.progress import progress
+from matinee.core.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    from matinee.core.settings import TextSettings
+
+# Texts tokenised between two looks at the progress bar; large enough to keep every core busy, small enough to be held twice.
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True)
+class TextPreparation:
+    """The exact text preparation of a classifier, saved and loaded with it.
+
+    Attributes:
+        tokenizer: A fast tokenizer; its own truncation and padding are switched off, ours apply.
+        settings: Cleaning, length and truncation, with `lowercase` decided.
+        pad_id: Token id that fills batches up.
+    """
+
+    tokenizer: Tokenizer
+    settings: TextSettings
+    pad_id: int
+
+    def __post_init__(self) -> None:
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, settings: TextSettings, pad_id: int | None) -> TextPreparation:
+        """Return the preparation; `lowercase` None is decided here: yes if the tokenizer is uncased, for it would anyway."""
+        if settings.lowercase is None:
+            settings = replace(settings, lowercase=_is_uncased(tokenizer))
+        return cls(tokenizer, settings, pad_id or 0)
+
+    def clean(self, text: str) -> str:
+        """Return the text as the tokenizer gets it."""
+        return clean(text, lowercase=bool(self.settings.lowercase))
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the token ids of each text, special tokens included, at most `max_length` each.
+
+        Texts of any length are fine, the empty one too: it is the special tokens alone.
+        """
+        before, after = self._special_tokens()
+        room = self.settings.max_length - len(before) - len(after)
+        encoded: list[NDArray[np.int32]] = []
+        with progress("Tokenising", total=len(texts), unit="texts") as bar:
+            for start in range(0, len(texts), _CHUNK):
+                chunk = [self.clean(text) for text in texts[start : start + _CHUNK]]
+                for encoding in self.tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                    kept = self._truncate(encoding.ids, room)
+                    encoded.append(np.array([*before, *kept, *after], dtype=np.int32))
+                bar.update(len(encoded))
+        return encoded
+
+    def _truncate(self, ids: list[int], room: int) -> list[int]:
+        if len(ids) <= room:
+            return ids
+        if self.settings.truncation == "head":
+            return ids[:room]
+        if self.settings.truncation == "tail":
+            return ids[len(ids) - room :]
+        n_head = round(self.settings.head_share * room)
+        return ids[:n_head] + ids[len(ids) - (room - n_head) :]
+
+    def _special_tokens(self) -> tuple[list[int], list[int]]:
+        """Return the ids that the tokenizer puts before and after a text."""
+        plain = self.tokenizer.encode("a", add_special_tokens=False).ids
+        whole = self.tokenizer.encode("a").ids
+        if not plain or len(whole) == len(plain):
+            return [], []
+        start = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+        return whole[:start], whole[start + len(plain) :]
+
+
+def _is_uncased(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokenizer itself takes capitals for small letters."""
+    normalizer = tokenizer.normalizer
+    return normalizer is not None and str(normalizer.normalize_str("A")).strip("▁ ") == "a"
