@@ -27,11 +27,11 @@ class MatineeError(Exception):
     exit_code = 2
 
 
-class SettingsError(MatineeError):
+class SettingsError(MatineeError, ValueError):
     """A setting is unknown, of the wrong type, out of range, or contradicts another."""
 
 
-class DataError(MatineeError):
+class DataError(MatineeError, ValueError):
     """A dataset cannot be read, or holds something that training must not swallow."""
 
 

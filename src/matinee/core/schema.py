@@ -143,7 +143,8 @@ def resolve(*layers: Layer) -> Settings:
             try:
                 chosen[name] = known[name].parse(value)
             except ValueError as error:
-                wrong.append(f"{layer.spell(name)} must be {error}, got {value!r}")
+                hint = did_you_mean(str(value), known[name].choices)
+                wrong.append(f"{layer.spell(name)} must be {error}, got {value!r}.{hint}")
     groups: dict[str, Any] = {
         group: cls(**{f.name: chosen[f.name] for f in fields(cls) if f.name in chosen}) for group, cls in GROUPS.items()
     }
@@ -228,7 +229,7 @@ def _is_none(value: object) -> bool:
 def _one_of(choices: Sequence[str]) -> Callable[[object], object]:
     def parse_choice(value: object) -> object:
         if value not in choices:
-            raise ValueError(f"one of {', '.join(choices)}{did_you_mean(str(value), choices)}".removesuffix("?"))
+            raise ValueError(f"one of {', '.join(choices)}")
         return value
 
     return parse_choice
@@ -277,7 +278,7 @@ def _parse_size(value: object) -> int | float | None:
 def _number(value: object, expected: str) -> int | float:
     """Return a finite number; YAML 1.1 reads `5e-5` as text, and flags are text, so text that is a number counts."""
     if isinstance(value, bool):
-        raise ValueError(expected)
+        raise ValueError(expected)  # noqa: TRY004 - a parser refuses with ValueError, whatever was wrong
     if isinstance(value, str):
         try:
             value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)

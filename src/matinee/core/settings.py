@@ -155,7 +155,10 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         )
     if text.truncation == "head+tail" and not 0 < text.head_share < 1:
         wrong.append(
-            ("head_share", f"must lie between 0 and 1 for truncation 'head+tail', got {text.head_share}; use 'head' or 'tail'")
+            (
+                "head_share",
+                f"must lie between 0 and 1 for truncation 'head+tail', got {text.head_share}; use 'head' or 'tail'",
+            )
         )
     if training.learning_rate == 0:
         wrong.append(("learning_rate", "must be above 0: nothing would be learned"))

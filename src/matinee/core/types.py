@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -102,16 +102,23 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Index of the most probable label of each text, shape (n_texts,)."""
-        return self.probabilities.argmax(axis=1).astype(np.int64)
+        best: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
+        return best
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return one text's answer as a plain dict: text, label, score (the label's probability), probabilities by label name."""
+        probabilities = self.probabilities[row]
+        best = int(probabilities.argmax())
+        return {
+            "text": self.texts[row],
+            "label": self.label_names[best],
+            "score": float(probabilities[best]),
+            "probabilities": {name: float(p) for name, p in zip(self.label_names, probabilities, strict=True)},
+        }
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[row] for row in range(len(self)))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one plain dict per text: text, label, score (the label's probability), probabilities by label name."""
-        return [
-            {
-                "text": text,
-                "label": self.label_names[best],
-                "score": float(row[best]),
-                "probabilities": {name: float(p) for name, p in zip(self.label_names, row, strict=True)},
-            }
-            for text, row, best in zip(self.texts, self.probabilities, self.predicted, strict=True)
-        ]
+        """Return every text's answer as a plain dict."""
+        return list(self)

@@ -1,0 +1,235 @@
+"""The run folder: what one training leaves, and how to tell a whole one from a broken one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from matinee._version import __version__
+from matinee.core.errors import RunError
+from matinee.core.files import file_sha256, storage_errors, write_json, write_jsonl, write_text
+from matinee.core.schema import Layer, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from matinee.core.settings import Settings
+
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training's folder. `manifest.json` is written last: its presence means that the run is complete."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings, a recipe that repeats the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, seed, git commit."""
+        return self.path / "environment.json"
+
+    @property
+    def data(self) -> Path:
+        """Source used, fingerprints, split sizes, what was dropped and why."""
+        return self.path / "data.json"
+
+    @property
+    def history(self) -> Path:
+        """One plain dict per logged step."""
+        return self.path / "history.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The Trainer's checkpoints: the best and the latest."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def model(self) -> Path:
+        """The classifier."""
+        return self.path / "model"
+
+    @property
+    def predictions(self) -> Path:
+        """What each predictor said of the validation and test texts."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        """Scores with intervals."""
+        return self.path / "metrics.json"
+
+    @property
+    def figures(self) -> Path:
+        """The pictures."""
+        return self.path / "figures"
+
+    @property
+    def manifest(self) -> Path:
+        """The list of files with their hashes; written last."""
+        return self.path / "manifest.json"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training ended and everything was written."""
+        return self.manifest.is_file()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether this is a run folder at all, complete or not."""
+        return self.config.is_file()
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Raise RunError if a run cannot be created here, before anything is spent on it."""
+        if not self.path.exists() or (self.path.is_dir() and not self._contents()):
+            return
+        if not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, not a folder: choose another --run-dir.")
+        if not self.is_run:
+            raise RunError(
+                f"{self.path} is not empty and not a run folder: choose another --run-dir, it is never overwritten."
+            )
+        if overwrite:
+            return
+        if self.is_complete:
+            raise RunError(
+                f"{self.path} holds a complete run: choose another --run-dir, or pass --overwrite to replace it."
+            )
+        raise RunError(
+            f"{self.path} holds an unfinished run: continue it with `matinee train --resume {self.path}`, "
+            "or pass --overwrite to start again."
+        )
+
+    def create(self, *, overwrite: bool) -> None:
+        """Make an empty run folder.
+
+        Raises:
+            RunError: There is something already and `overwrite` is off, or it is not a run.
+            StorageError: The folder cannot be made.
+        """
+        self.check_free(overwrite=overwrite)
+        with storage_errors(self.path):
+            if self.path.is_dir():
+                self.manifest.unlink(missing_ok=True)
+                for child in self._contents():
+                    shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training into this folder.
+
+        Raises:
+            RunError: Another process does so already.
+        """
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / _LOCK, blocking=False)
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise RunError(
+                f"Another process is training into {self.path}: wait for it, or choose another --run-dir."
+            ) from error
+
+    def check_complete(self) -> None:
+        """Raise RunError, saying what to do, unless this is a complete run."""
+        if not self.path.is_dir():
+            raise RunError(f"There is no run folder {self.path}.")
+        if not self.is_run:
+            raise RunError(f"{self.path} is not a run folder: it holds no config.yaml.")
+        if not self.is_complete:
+            raise RunError(
+                f"The run in {self.path} is not complete: finish it with `matinee train --resume {self.path}`."
+            )
+
+    def check_unfinished(self) -> None:
+        """Raise RunError unless this is a run that can be resumed."""
+        if not self.is_run:
+            raise RunError(f"There is no run to resume in {self.path}: it holds no config.yaml.")
+        if self.is_complete:
+            raise RunError(
+                f"The run in {self.path} is complete: there is nothing to resume. See `matinee evaluate {self.path}`."
+            )
+
+    def write_config(self, settings: Settings) -> None:
+        """Save the resolved settings as a recipe."""
+        write_text(self.config, yaml.safe_dump(settings.flat(), sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> Settings:
+        """Return the settings that the run was made with."""
+        try:
+            values = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.config} is damaged and cannot be read.") from error
+        if not isinstance(values, dict):
+            raise RunError(f"{self.config} is damaged: it holds no settings.")
+        return resolve(Layer(values, lambda name: f"{name} (in {self.config})"))
+
+    def read_json(self, path: Path) -> Any:
+        """Return a JSON file of this run.
+
+        Raises:
+            RunError: It is missing or damaged.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is missing or damaged; the run cannot be used.") from error
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the history."""
+        write_jsonl(self.history, rows)
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return the history, empty if there is none yet."""
+        if not self.history.is_file():
+            return []
+        return [json.loads(line) for line in self.history.read_text(encoding="utf-8").splitlines()]
+
+    def finish(self, seconds: dict[str, float]) -> None:
+        """Write the manifest: the run is complete.
+
+        Args:
+            seconds: Wall-clock time of each stage.
+        """
+        files = sorted(p for p in self.path.rglob("*") if p.is_file() and not self._is_scratch(p))
+        write_json(
+            self.manifest,
+            {
+                "matinee": __version__,
+                "completed": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+                "files": {
+                    path.relative_to(self.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                    for path in files
+                },
+            },
+        )
+
+    def _contents(self) -> list[Path]:
+        return [child for child in self.path.iterdir() if child.name != _LOCK]
+
+    def _is_scratch(self, path: Path) -> bool:
+        """Whether a file is not part of the result: the lock, checkpoints, event files, the old manifest."""
+        first = path.relative_to(self.path).parts[0]
+        return first in {_LOCK, "manifest.json", self.checkpoints.name, self.tensorboard.name}
