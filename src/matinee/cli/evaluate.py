@@ -1,0 +1,56 @@
+"""`matinee evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from matinee.cli import terminal
+from matinee.cli.options import given, settings_options
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Which split to score on.",
+)
+@click.option(
+    "--output", metavar="DIR", help="Where to write scores, predictions and pictures. [default: RUN/evaluations/DATA]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@terminal.offline_option
+@settings_options(names=["text_column", "label_column", "missing", "encoding"])
+@terminal.shared_options
+def evaluate(
+    run: str, data: str | None, split: Any, output: str | None, as_json: bool, offline: bool, **values: Any
+) -> None:
+    r"""Score the classifier in RUN on labelled DATA, or on its own hold-out.
+
+    RUN is a run folder; with DATA, a model folder or hub id will do. DATA is whatever `matinee train` takes.
+
+    \b
+      matinee evaluate runs/imdb
+      matinee evaluate runs/imdb newer-reviews.csv
+    """
+    import json
+
+    from matinee.cli.scores import print_confusion, print_labels, print_scores
+    from matinee.core.schema import from_flags
+    from matinee.workflow import evaluate as evaluate_
+
+    result = evaluate_(run, data, split=split, output=output, offline=offline, flags=from_flags(given(values)))
+    if as_json:
+        terminal.say(json.dumps({**result.metrics, "by_label": result.by_label, "confusion_matrix": result.confusion}))
+        return
+    texts = f"{result.metrics['n']:,} {'texts of ' + data if data else split + ' texts'}, 95 % intervals in brackets"
+    print_scores(texts, {"classifier": result.metrics, **result.baselines})
+    print_labels(result.by_label)
+    print_confusion(result.predictions.label_names, result.confusion)
+    if result.folder is not None:
+        terminal.say(f"Written to {result.folder}")

@@ -1,0 +1,84 @@
+"""`matinee predict`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from matinee.cli import terminal
+from matinee.cli.options import settings_options
+
+# Longer texts are cut in the table; --json and --output keep them whole.
+_SHOWN = 70
+
+
+@click.command()
+@click.argument("run")
+@click.argument("texts", nargs=-1)
+@click.option(
+    "--input",
+    "source",
+    metavar="FILE",
+    help="CSV, TSV, JSONL or Parquet file, or one text a line; - for standard input.",
+)
+@click.option("--output", metavar="FILE", help="Write the answers to a .jsonl, .csv, .tsv or .parquet file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@terminal.offline_option
+@settings_options(names=["text_column", "encoding"])
+@terminal.shared_options
+def predict(
+    run: str,
+    texts: tuple[str, ...],
+    source: str | None,
+    output: str | None,
+    as_json: bool,
+    offline: bool,
+    text_column: str | None,
+    encoding: str | None,
+) -> None:
+    r"""Say what the classifier in RUN thinks of TEXTS, or of every text of a file.
+
+    RUN is a run folder, its model/ folder, or a hub id.
+
+    \b
+      matinee predict runs/imdb "A film to fall asleep in."
+      matinee predict runs/imdb --input reviews.csv --output scored.csv
+    """
+    from matinee.workflow import predict_file
+
+    predictions = predict_file(
+        run,
+        texts,
+        input=source,
+        output=output,
+        text_column=text_column,
+        encoding=encoding or "utf-8",
+        offline=offline,
+    )
+    if as_json:
+        _print_json(predictions)
+    elif output is None:
+        _print_table(predictions)
+    if output is not None:
+        terminal.say_note(f"{len(predictions):,} answers written to {output}")
+
+
+def _print_json(predictions: Any) -> None:
+    import json
+
+    for record in predictions.records():
+        terminal.say(json.dumps(record, ensure_ascii=False))
+
+
+def _print_table(predictions: Any) -> None:
+    rows = [
+        [_shorten(record["text"]), record["label"], f"{100 * record['score']:.1f} %"]
+        for record in predictions.records()
+    ]
+    terminal.print_table("", ["Text", "Label", "Score"], rows)
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

@@ -1,0 +1,64 @@
+"""How scores look on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matinee.cli.terminal import interval, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_NAMES = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1_weighted": "F1, weighted",
+    "precision_weighted": "Precision, weighted",
+    "recall_weighted": "Recall, weighted",
+    "roc_auc": "ROC-AUC",
+    "log_loss": "Log-loss (lower is better)",
+    "brier": "Brier (lower is better)",
+    "ece": "ECE (lower is better)",
+}
+_PREDICTORS = {"classifier": "Classifier", "frozen_features": "Frozen encoder", "tfidf": "tf-idf baseline"}
+
+
+def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print one column of scores with 95 % intervals per predictor."""
+    names = [name for name in _NAMES if any(name in of for of in scores.values())]
+    rows = [[_NAMES[name], *(interval(of.get(name)) for of in scores.values())] for name in names]
+    print_table(title, ["", *(_PREDICTORS.get(name, name) for name in scores)], rows)
+
+
+def print_confusion(label_names: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+    """Print the confusion matrix, rows true and columns predicted; too many labels for a terminal are left to the picture."""
+    if len(label_names) > 8:
+        return
+    rows = [[f"true {name}", *(f"{count:,}" for count in row)] for name, row in zip(label_names, counts, strict=True)]
+    print_table("Confusion matrix", ["", *(f"predicted {name}" for name in label_names)], rows, bold_first=False)
+
+
+def print_labels(by_label: Sequence[Mapping[str, Any]]) -> None:
+    """Print precision, recall, F1 and support of each label."""
+    rows = [
+        [str(row["label"]), *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        for row in by_label
+    ]
+    print_table("By label", ["", "Precision", "Recall", "F1", "Texts"], rows, bold_first=False)
+
+
+def say_verdict(classifier: Mapping[str, Any], baseline: Mapping[str, Any]) -> None:
+    """Say in one line how the classifier stands beside the baseline."""
+    ours, theirs = classifier["accuracy"], baseline["accuracy"]
+    gap = 100 * (ours["value"] - theirs["value"])
+    if ours["value"] > theirs["high"]:
+        verdict = f"{gap:.1f} points of accuracy above the linear baseline, outside its 95 % interval."
+    elif gap > 0:
+        verdict = (
+            f"{gap:.1f} points of accuracy above the linear baseline, but within its 95 % interval: not proven better."
+        )
+    else:
+        verdict = "No better than the linear baseline: take `--encoder tfidf`, or more labels."
+    say(verdict)

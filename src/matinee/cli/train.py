@@ -1,0 +1,73 @@
+"""`matinee train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from matinee.cli import terminal
+from matinee.cli.options import given, settings_options
+
+
+@click.command()
+@click.argument("data", required=False)
+@click.option("--recipe", metavar="FILE", help="YAML file of settings, or a shipped recipe's name; flags win over it.")
+@click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
+@click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
+@click.option("--resume", "resume_from", metavar="RUN", help="Finish an interrupted run; takes no other settings.")
+@terminal.offline_option
+@settings_options(groups=["data", "text", "model", "training"])
+@terminal.shared_options
+def train(
+    data: str | None,
+    recipe: str | None,
+    run_dir: str | None,
+    overwrite: bool,
+    resume_from: str | None,
+    offline: bool,
+    **values: Any,
+) -> None:
+    r"""Fine-tune a classifier on DATA, score it beside its baselines, and leave a run folder.
+
+    DATA is imdb, rotten_tomatoes, a CSV, TSV, JSONL or Parquet file, a glob, a folder with train.*, validation.* and
+    test.*, or a hub dataset id (owner/name).
+
+    \b
+      matinee train reviews.csv
+      matinee train imdb --train-size 1000 --test-size 2000 --run-dir runs/imdb
+      matinee train --resume runs/imdb
+    """
+    from matinee.core.schema import from_flags
+    from matinee.workflow import resume
+    from matinee.workflow import train as train_
+
+    chosen = given(values)
+    if resume_from is not None:
+        if data or recipe or run_dir or overwrite or chosen:
+            raise click.UsageError("--resume takes the settings of the run it continues: give no others.")
+        run = resume(resume_from, offline=offline)
+    else:
+        run = train_(
+            data, recipe=recipe, run_dir=run_dir, overwrite=overwrite, offline=offline, flags=from_flags(chosen)
+        )
+    _show(run)
+
+
+def _show(run: Any) -> None:
+    from matinee.cli.scores import print_confusion, print_scores, say_verdict
+    from matinee.workflow import evaluate
+
+    evaluation = evaluate(run.path)
+    terminal.say()
+    title = f"{evaluation.metrics['n']:,} test texts, 95 % intervals in brackets"
+    if run.settings.model.encoder == "tfidf":
+        print_scores(title, {"tfidf": run.metrics["test"]})
+    else:
+        frozen = {"frozen_features": run.metrics["frozen_features"]} if "frozen_features" in run.metrics else {}
+        print_scores(title, {"classifier": run.metrics["test"], **frozen, "tfidf": run.metrics["baseline"]})
+        say_verdict(run.metrics["test"], run.metrics["baseline"])
+    print_confusion(evaluation.predictions.label_names, evaluation.confusion)
+    minutes, seconds = divmod(round(sum(run.seconds.values())), 60)
+    terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s), pictures in {run.path / 'figures'}")
+    terminal.say(f'Try it: matinee predict {run.path} "your own sentence"')

@@ -1,0 +1,113 @@
+"""`matinee evaluate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matinee.core import hub
+from matinee.core.errors import RunError
+from matinee.core.files import write_json
+from matinee.core.run import RunFolder
+from matinee.core.schema import Layer, resolve
+from matinee.workflow.fitting import CLASSIFIER
+
+if TYPE_CHECKING:
+    from matinee.core.types import Predictions, SplitName
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a classifier is on some labelled texts.
+
+    Attributes:
+        predictions: What it said.
+        metrics: Scores with 95 % intervals by name, and `n`.
+        by_label: Precision, recall, F1 and support of each label.
+        confusion: Counts, true label by predicted label.
+        baselines: Scores of the run's baselines on the same texts, by name; empty for other data.
+        folder: Where everything was written; None if it was not.
+    """
+
+    predictions: Predictions
+    metrics: dict[str, Any]
+    by_label: list[dict[str, Any]]
+    confusion: list[list[int]]
+    baselines: dict[str, dict[str, Any]]
+    folder: Path | None = None
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    split: SplitName = "test",
+    output: str | Path | None = None,
+    offline: bool = False,
+    flags: Layer | None = None,
+    **settings: object,
+) -> Evaluation:
+    """Score a run's classifier.
+
+    Args:
+        run: Run folder; with `data` a model folder or hub id will do.
+        data: Labelled data to score it on; the run's own hold-out where not given, from its stored predictions.
+        split: Which hold-out of the run, `"test"` or `"validation"`; of `data`, the split to take where it has several.
+        output: Folder for metrics.json, predictions.parquet and figures/; `RUN/evaluations/<data>` for other data.
+        offline: Never touch the network.
+        flags: Settings as the command line gives them.
+        **settings: How to read `data`: text_column, label_column, missing, encoding; as in training where not given.
+    """
+    if data is None:
+        said, baselines = _stored(Path(run), split)
+        return _score(said, baselines, Path(output) if output else None, run)
+    from matinee.data import read_split
+    from matinee.inference import load_predictor, predict
+
+    base = RunFolder(Path(run)).read_config().flat() if RunFolder(Path(run)).is_run else {}
+    resolved = resolve(Layer(base), *([flags] if flags else []), Layer({**settings, "data": str(data)}))
+    with hub.offline(offline):
+        predictor = load_predictor(run)
+        labelled = read_split(str(data), resolved.data, predictor.label_names, split=split)
+        said = predict(predictor, labelled.texts, ids=labelled.ids, labels=labelled.labels)
+    folder = Path(output) if output else _default_output(Path(run), str(data))
+    return _score(said, {}, folder, run)
+
+
+def _stored(path: Path, split: str) -> tuple[Predictions, dict[str, Predictions]]:
+    from matinee.evaluation import read_predictions
+
+    run = RunFolder(path.expanduser())
+    run.check_complete()
+    stored = read_predictions(run.predictions)
+    if (split, CLASSIFIER) not in stored:
+        known = sorted({name for name, _ in stored})
+        raise RunError(f"{run.path} holds no predictions of a {split} split; it has {', '.join(known)}.")
+    baselines = {name: said for (of, name), said in stored.items() if of == split and name != CLASSIFIER}
+    return stored[split, CLASSIFIER], baselines
+
+
+def _default_output(run: Path, data: str) -> Path | None:
+    if not RunFolder(run).is_run:
+        return None
+    return run / "evaluations" / ("".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).name) or "data")
+
+
+def _score(said: Predictions, baselines: dict[str, Predictions], folder: Path | None, run: str | Path) -> Evaluation:
+    from matinee.evaluation import class_report, confusion_matrix, score, write_predictions
+    from matinee.report import write_figures
+
+    evaluation = Evaluation(
+        predictions=said,
+        metrics=score(said),
+        by_label=class_report(said),
+        confusion=confusion_matrix(said).tolist(),
+        baselines={name: score(other) for name, other in baselines.items()},
+        folder=folder,
+    )
+    if folder is not None:
+        write_predictions(folder / "predictions.parquet", {("test", CLASSIFIER): said})
+        write_figures(folder / "figures", said, [], kept_epoch=None)
+        write_json(folder / "metrics.json", {"run": str(run), "test": evaluation.metrics})
+    return evaluation

@@ -1,0 +1,189 @@
+"""`matinee train`: from data and a recipe to a run folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matinee.core import hub
+from matinee.core.environment import describe_environment
+from matinee.core.errors import RunError, SettingsError
+from matinee.core.files import write_json
+from matinee.core.run import RunFolder
+from matinee.core.schema import Layer, resolve
+from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_encoder, fit_dataset, locate_encoder
+from matinee.workflow.recipes import read_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matinee.core.settings import Settings
+    from matinee.core.types import Dataset, Predictions
+    from matinee.inference import Predictor
+    from matinee.workflow.fitting import Fitted, LocatedEncoder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete run.
+
+    Attributes:
+        path: Its folder.
+        settings: What it was made with.
+        metrics: As in `metrics.json`.
+        predictor: The classifier.
+        seconds: Wall-clock time of each stage.
+    """
+
+    path: Path
+    settings: Settings
+    metrics: dict[str, Any]
+    predictor: Predictor
+    seconds: dict[str, float]
+
+    def predict(self, texts: Sequence[str]) -> Predictions:
+        """Return what the classifier says of the texts."""
+        from matinee.inference import predict
+
+        return predict(self.predictor, texts)
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    recipe: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    overwrite: bool = False,
+    offline: bool = False,
+    flags: Layer | None = None,
+    **settings: object,
+) -> Run:
+    """Fine-tune a classifier, score it beside its baselines, and leave a run folder.
+
+    Args:
+        data: Dataset name, file, glob, folder or hub id; the recipe's where not given.
+        recipe: YAML file of settings, or the name of a shipped one.
+        run_dir: Folder to make; `runs/<data>-<encoder>-<time>` where not given.
+        overwrite: Replace a run that is already there.
+        offline: Never touch the network.
+        flags: Settings as the command line gives them.
+        **settings: Any setting by its name (docs/settings.md); they win over the recipe.
+
+    Raises:
+        MatineeError: Anything that a user can put right; see `matinee.core.errors`.
+
+    Example:
+        >>> run = matinee.train("imdb", train_size=1000, test_size=2000)  # doctest: +SKIP
+        >>> run.metrics["test"]["accuracy"]["value"]  # doctest: +SKIP
+    """
+    layers = [read_recipe(recipe)] if recipe else []
+    layers += [flags] if flags else []
+    layers.append(Layer({**settings, **({} if data is None else {"data": str(data)})}))
+    resolved = resolve(*layers)
+    if resolved.data.data is None:
+        raise SettingsError("Nothing to learn from: name a dataset, as in `matinee train imdb`, or a recipe that does.")
+    run = RunFolder(Path(run_dir).expanduser() if run_dir else _new_run_dir(resolved))
+    run.check_free(overwrite=overwrite)
+    with hub.offline(offline):
+        encoder, dataset = _prepare(resolved)
+        with run.locked():
+            run.create(overwrite=overwrite)
+            with _nothing_left_behind(run):
+                run.write_config(resolved)
+                write_json(run.data, dataset.about)
+                return _fit_and_report(dataset, resolved, encoder, run)
+
+
+def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
+    """Finish a run that was interrupted, to the same weights as if it never had been.
+
+    Raises:
+        RunError: There is no unfinished run, or its data has changed since.
+    """
+    run = RunFolder(Path(run_dir).expanduser())
+    run.check_unfinished()
+    settings = run.read_config()
+    with hub.offline(offline), run.locked():
+        encoder, dataset = _prepare(settings)
+        if run.data.is_file() and run.read_json(run.data)["splits"] != dataset.about["splits"]:
+            raise RunError(
+                f"The data of {run.path} is no longer what it was when training started: train anew with --overwrite."
+            )
+        write_json(run.data, dataset.about)
+        return _fit_and_report(dataset, settings, encoder, run)
+
+
+def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
+    """Find encoder and data and check them, before a folder is made."""
+    from matinee.data import load_dataset
+
+    encoder = locate_encoder(settings)
+    check_encoder(encoder, settings.text)
+    return encoder, load_dataset(settings.data, seed=settings.training.seed)
+
+
+def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder) -> Run:
+    write_json(
+        run.environment,
+        {
+            **describe_environment(),
+            "seed": settings.training.seed,
+            "encoder": {"name": encoder.name, "source": encoder.source},
+        },
+    )
+    watch = Watch()
+    for folder in (run.checkpoints, run.figures):
+        folder.mkdir(exist_ok=True)
+    fitted = fit_dataset(dataset, settings, encoder, run, watch)
+    with watch.stage("report"):
+        metrics = _report(fitted, run, settings)
+    run.finish(watch.seconds)
+    return Run(run.path, settings, metrics, fitted.predictor, dict(watch.seconds))
+
+
+def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any]:
+    """Write predictions, scores, pictures and the model card."""
+    from matinee.evaluation import score, write_predictions
+    from matinee.model.artifact import write_card
+    from matinee.report import model_card, write_figures
+
+    run.write_history(fitted.history)
+    write_predictions(run.predictions, fitted.predictions)
+    said = fitted.predictions
+    metrics: dict[str, Any] = {
+        split: score(predictions) for (split, name), predictions in said.items() if name == CLASSIFIER
+    }
+    metrics["baseline"] = score(said["test", TFIDF])
+    if ("test", FROZEN) in said:
+        metrics["frozen_features"] = score(said["test", FROZEN])
+    if fitted.kept_epoch is not None:
+        metrics["kept_epoch"] = fitted.kept_epoch
+    write_json(run.metrics, metrics)
+    write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
+    write_card(run.model, model_card(settings, metrics, said["test", CLASSIFIER].label_names))
+    return metrics
+
+
+def _new_run_dir(settings: Settings) -> Path:
+    data = Path(str(settings.data.data)).stem or "data"
+    encoder = Path(settings.model.encoder).name
+    name = "-".join(["".join(c if c.isalnum() else "-" for c in part).strip("-") for part in (data, encoder)])
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+@contextmanager
+def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
+    """Remove the folder again if it fails before there is a checkpoint that could be resumed from."""
+    try:
+        yield
+    except BaseException:
+        if not any(run.checkpoints.glob("checkpoint-*")):
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
