@@ -1,0 +1,224 @@
+"""README's commands and code are run, block after block, in one temporary folder without a network.
+
+A block that begins with ```` ```console ````, ```` ```bash ```` or ```` ```python ```` is run. What is large or far away is exchanged
+for something small: every exchange is in `readme_stand_in.py`. An HTML comment on the line before a block changes that:
+
+- `<!-- run: setup -->`: not run, but every make target in it must exist; the `matinee` commands that such a target
+  would run are run in its stead.
+- `<!-- run: parse -->`: needs a network or goes on for ever; its `matinee` commands are only parsed by the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_IN = ROOT / "tests" / "readme_stand_in.py"
+LANGUAGES = ("console", "bash", "python")
+AT_LEAST = 6  # matinee commands that README shows and this file runs
+MATINEE = re.compile(r"(?:^|[|;&]\s*)matinee\b", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, its `run:` word or an empty string, its first line's number, its code."""
+
+    language: str
+    mark: str
+    line: int
+    code: str
+
+    @property
+    def commands(self) -> str:
+        """The shell commands; of a console block, the lines behind a `$` and their continuations."""
+        if self.language != "console":
+            return self.code
+        kept, continued = [], False
+        for line in self.code.splitlines():
+            if line.startswith("$ ") or continued:
+                kept.append(line.removeprefix("$ "))
+                continued = line.endswith("\\")
+        return "\n".join(kept) + "\n"
+
+
+def blocks_of(text: str) -> list[Block]:
+    """Return the blocks of a Markdown text that are in one of our languages, in order."""
+    fence = re.compile(r"^(?:<!-- run: (\w+) -->\n+)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    found = [Block(m[2], m[1] or "", text.count("\n", 0, m.start(3)) + 1, m[3]) for m in fence.finditer(text)]
+    return [block for block in found if block.language in LANGUAGES]
+
+
+class Reader:
+    """Somebody who follows README from top to bottom in one folder."""
+
+    def __init__(self, folder: Path, csv: Path, encoder: Path) -> None:
+        self.folder, self.csv, self.encoder = folder, csv, encoder
+        self.log = folder.with_suffix(".jsonl")
+        path_folder = folder.with_suffix(".bin")
+        for place in (folder, path_folder):
+            place.mkdir()
+        shutil.copytree(ROOT / "recipes", folder / "recipes")
+        shutil.copy(csv, folder / "reviews.csv")
+        program = path_folder / "matinee"
+        program.write_text(f"#!{sys.executable}\n{STAND_IN.read_text(encoding='utf-8')}", encoding="utf-8")
+        program.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(path_folder), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PIP_NO_INDEX": "1",
+            "README_MATINEE": str(Path(sys.executable).parent / "matinee"),
+            "README_LOG": str(self.log),
+            "README_CSV": str(csv),
+            "README_ENCODER": str(encoder),
+        }
+
+    def follow(self, block: Block) -> None:
+        if block.mark == "setup":
+            self._shell(block, "\n".join(self._behind_make(block)))
+        elif block.mark == "parse":
+            self._parse(block)
+        elif block.language == "python":
+            code = runpy.run_path(str(STAND_IN))["stand_in_python"](block.code, str(self.csv), str(self.encoder))
+            self._run(block, [sys.executable, "-c", code])
+        else:
+            self._shell(block, block.commands)
+
+    def ran(self) -> list[list[str]]:
+        """Return the `matinee` commands that were run so far, as they were typed."""
+        if not self.log.is_file():
+            return []
+        return [json.loads(line)["typed"] for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def _shell(self, block: Block, script: str) -> None:
+        self._run(block, ["bash", "-euo", "pipefail", "-c", script])
+
+    def _run(self, block: Block, command: list[str]) -> None:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, f"README, line {block.line}:\n{block.code}\n{done.stdout}\n{done.stderr}"
+
+    def _behind_make(self, block: Block) -> list[str]:
+        """Return the `matinee` commands that the make targets of a set-up block would run."""
+        found = []
+        for line in block.commands.splitlines():
+            program, *arguments = shlex.split(line, comments=True) or [""]
+            assert program in {"", "git", "cd", "make", "pip", "python"}, (
+                f"README, line {block.line}: {line} is no set-up"
+            )
+            if program == "make":
+                dry = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+                assert dry.returncode == 0, f"README, line {block.line}: {dry.stderr}"
+                found += [re.sub(r"^\S*/matinee ", "matinee ", said) for said in dry.stdout.splitlines()]
+        return [said for said in found if said.startswith("matinee ")]
+
+    def _parse(self, block: Block) -> None:
+        """Let the command line parse each `matinee` command, and not carry it out."""
+        from click import Context
+
+        from matinee.cli.main import cli
+
+        lines = [line for line in block.commands.splitlines() if line.startswith("matinee ")]
+        assert lines, f"README, line {block.line}: nothing to parse"
+        for line in lines:
+            name, *arguments = shlex.split(line, comments=True)[1:]
+            command = cli.get_command(Context(cli), name)
+            assert command is not None, f"README, line {block.line}: no command {name}"
+            command.make_context(name, arguments).close()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, tiny_csv: Path, tiny_encoder: Path) -> Reader:
+    return Reader(tmp_path / "reader", tiny_csv, tiny_encoder)
+
+
+class TestThisTest:
+    SAMPLE = """
+<!-- run: setup -->
+```console
+$ git clone … matinee && cd matinee
+$ make demo     # some minutes
+```
+
+```console
+$ matinee predict runs/demo "Good." \\
+    --json
+{"label": "positive"}
+```
+
+```yaml
+data: imdb
+```
+
+```python
+import matinee
+```
+"""
+
+    def test_it_finds_the_blocks(self):
+        setup, console, python = blocks_of(self.SAMPLE)
+        assert (setup.mark, setup.language) == ("setup", "console")
+        assert console.commands == 'matinee predict runs/demo "Good." \\\n    --json\n'
+        assert (python.mark, python.code, python.line) == ("", "import matinee\n", 19)
+
+    def test_it_exchanges_what_it_says(self):
+        stand_in = runpy.run_path(str(STAND_IN))["stand_in"]
+        small = [f"--{name.replace('_', '-')}" for name in runpy.run_path(str(STAND_IN))["SMALL"]]
+        typed = ["train", "imdb", "--encoder", "minilm", "--epochs", "3"]
+        exchanged = stand_in(typed, "tiny.csv", "tiny")
+        assert exchanged[:6] == ["train", "tiny.csv", "--encoder", "tiny", "--epochs", "3"]
+        assert exchanged[6::2] == small
+        assert stand_in(["train", "--resume", "runs/a"], "tiny.csv", "tiny") == ["train", "--resume", "runs/a"]
+        assert stand_in(["predict", "runs/a", "imdb film"], "tiny.csv", "tiny") == ["predict", "runs/a", "imdb film"]
+
+    def test_it_exchanges_in_python(self):
+        code = runpy.run_path(str(STAND_IN))["stand_in_python"](
+            'f("imdb", encoder="minilm", epochs=3, x=3)', "a.csv", "b"
+        )
+        assert code.endswith("f('a.csv', encoder='b', epochs=1, x=3)")
+
+    def test_make_demo_is_followed(self, reader):
+        commands = reader._behind_make(blocks_of(self.SAMPLE)[0])
+        assert [command.split()[1] for command in commands] == ["train", "predict", "predict"]
+
+    def test_a_missing_make_target_is_found(self, reader):
+        with pytest.raises(AssertionError, match=r"line 1.*nosuchtarget"):
+            reader.follow(Block("console", "setup", 1, "$ make nosuchtarget\n"))
+
+    def test_a_failing_command_is_found(self, reader):
+        with pytest.raises(AssertionError, match="README, line 7"):
+            reader.follow(Block("bash", "", 7, "false | cat\n"))
+
+    def test_failing_code_is_found(self, reader):
+        with pytest.raises(AssertionError, match="ZeroDivisionError"):
+            reader.follow(Block("python", "", 7, "1 / 0\n"))
+
+
+@pytest.mark.slow
+def test_everything_in_readme_works(reader):
+    blocks = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    for block in blocks:
+        reader.follow(block)
+    shown = sum(
+        len(MATINEE.findall(block.commands)) for block in blocks if block.language != "python" and not block.mark
+    )
+    assert len(reader.ran()) >= max(shown, AT_LEAST)
+    assert any(block.language == "python" for block in blocks)

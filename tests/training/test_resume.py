@@ -1,0 +1,150 @@
+"""A training that is cut off goes on to the same weights, bit for bit: real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.slow
+
+# Slow enough that a signal finds it under way: 64 texts in batches of 4 are 16 steps an epoch.
+SETTINGS = (
+    *("--train-size", "64", "--validation-size", "16", "--test-size", "16", "--epochs", "4", "--batch-size", "4"),
+    *("--max-length", "48", "--learning-rate", "1e-3", "--precision", "fp32", "--dropout", "0.1"),
+)
+
+
+class Training:
+    """`matinee train` in a process of its own."""
+
+    def __init__(self, folder, csv, encoder):
+        self.run_dir = folder
+        self.new = ["train", str(csv), "--encoder", str(encoder), "--run-dir", str(folder), *SETTINGS]
+
+    def start(self, *arguments):
+        command = [sys.executable, "-c", "from matinee.cli.main import main; main()", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, *arguments):
+        process = self.start(*(arguments or self.new))
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        return output
+
+    def resume(self):
+        return self.finish("train", "--resume", str(self.run_dir))
+
+    def cut_off(self, when, number):
+        """Start, send a signal once `when()` holds, and return (exit code, standard error)."""
+        process = self.start(*self.new)
+        deadline = time.monotonic() + 240
+        while not when() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert process.poll() is None, f"it was over before the signal: {process.communicate()[1]}"
+        os.kill(process.pid, number)
+        return process.wait(timeout=120), process.communicate()[1]
+
+    def steps(self):
+        """Return the last step in the history; it is rewritten as training goes."""
+        try:
+            rows = (self.run_dir / "history.jsonl").read_text().splitlines()
+        except OSError:
+            return -1
+        return json.loads(rows[-1])["step"] if rows else -1
+
+    def has_checkpoint(self, number):
+        return len(list(self.run_dir.glob("checkpoints/checkpoint-*/trainer_state.json"))) >= number
+
+    def weights(self):
+        return {
+            f"{path.name}/{name}": array.tobytes()
+            for path in sorted((self.run_dir / "model").glob("*.safetensors"))
+            for name, array in load_file(path).items()
+        }
+
+    def evaluations(self):
+        """Return the history's validation rows."""
+        rows = [json.loads(line) for line in (self.run_dir / "history.jsonl").read_text().splitlines()]
+        return [row for row in rows if "eval_loss" in row]
+
+    def results(self):
+        return json.loads((self.run_dir / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, tiny_csv, tiny_encoder):
+    training = Training(tmp_path_factory.mktemp("runs") / "whole", tiny_csv, tiny_encoder)
+    training.finish()
+    return training
+
+
+@pytest.fixture
+def training(tmp_path, tiny_csv, tiny_encoder):
+    return Training(tmp_path / "cut", tiny_csv, tiny_encoder)
+
+
+def same(one, other):
+    assert one.weights() == other.weights()
+    assert len(one.weights()) > 10
+    assert one.results() == other.results()
+    assert (one.run_dir / "manifest.json").is_file()
+
+
+def test_killed_in_the_middle_and_resumed(training, uninterrupted):
+    code, _ = training.cut_off(lambda: training.has_checkpoint(1) and training.steps() >= 24, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not (training.run_dir / "manifest.json").exists()
+    training.resume()
+    same(training, uninterrupted)
+    assert training.evaluations() == uninterrupted.evaluations()
+
+
+def test_killed_before_the_first_checkpoint_and_resumed(training, uninterrupted):
+    training.cut_off(lambda: training.steps() >= 2, signal.SIGKILL)
+    training.resume()
+    same(training, uninterrupted)
+
+
+def test_a_half_written_checkpoint_is_thrown_away(training, uninterrupted):
+    training.cut_off(lambda: training.has_checkpoint(2), signal.SIGKILL)
+    newest = max(training.run_dir.glob("checkpoints/checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    state = newest / "trainer_state.json"
+    state.write_text(state.read_text()[:100])
+    training.resume()
+    same(training, uninterrupted)
+
+
+def test_ctrl_c_saves_stops_and_says_how_to_go_on(training, uninterrupted):
+    code, errors = training.cut_off(lambda: training.steps() >= 20, signal.SIGINT)
+    assert code == 130
+    assert f"matinee train --resume {training.run_dir}" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert training.has_checkpoint(1)
+    training.resume()
+    same(training, uninterrupted)
+
+
+def test_a_run_that_moved_is_resumed(training, uninterrupted, tmp_path):
+    training.cut_off(lambda: training.has_checkpoint(2), signal.SIGKILL)
+    training.run_dir = training.run_dir.rename(tmp_path / "moved")
+    training.resume()
+    same(training, uninterrupted)
+
+
+def test_data_that_changed_meanwhile_is_refused(tmp_path, tiny_csv, tiny_encoder):
+    own = tmp_path / "reviews.csv"
+    own.write_text(tiny_csv.read_text())
+    training = Training(tmp_path / "cut", own, tiny_encoder)
+    training.cut_off(lambda: training.steps() >= 2, signal.SIGKILL)
+    own.write_text(own.read_text().replace("wonderful", "marvellous"))
+    process = training.start("train", "--resume", str(training.run_dir))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "no longer what it was" in errors

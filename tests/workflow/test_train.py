@@ -1,0 +1,209 @@
+"""A whole training on tiny things: what it leaves, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from transformers import pipeline
+
+import matinee
+from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError
+from matinee.workflow import evaluate, load, predict_file, resume, train
+
+SMALL = {"epochs": 2, "batch_size": 16, "max_length": 48, "learning_rate": 5e-3, "test_size": 24, "validation_size": 16}
+
+# Every file that the design names, but for the report.
+FILES = {
+    "config.yaml",
+    "environment.json",
+    "data.json",
+    "history.jsonl",
+    "checkpoints",
+    "model",
+    "predictions.parquet",
+    "metrics.json",
+    "figures",
+    "manifest.json",
+}
+METRICS = {"accuracy", "f1", "precision", "recall", "roc_auc", "log_loss", "brier", "ece"}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_csv, tiny_encoder, tmp_path_factory):
+    return train(tiny_csv, encoder=str(tiny_encoder), run_dir=tmp_path_factory.mktemp("runs") / "mean", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory):
+    """A user's own file: other column names, three classes, a comma and a line end in a text."""
+    path = tmp_path_factory.mktemp("own") / "tickets.csv"
+    words = {"praise": "wonderful", "complaint": "dreadful", "question": "when"}
+    lines = [f'{n},"seat {n}, row\n{words[kind]} {words[kind]}",{kind}' for n in range(30) for kind in sorted(words)]
+    path.write_text("\n".join(["id,Message,Category", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_folder_holds_everything_the_design_names(run):
+    assert {path.name for path in run.path.iterdir()} >= FILES
+    assert {path.name for path in (run.path / "figures").iterdir()} == {
+        f"{name}.{ending}"
+        for name in ("confusion_matrix", "loss", "accuracy", "f1", "curves")
+        for ending in ("png", "svg")
+    }
+
+
+def test_metrics_stand_beside_the_baseline_with_intervals(run):
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics == run.metrics
+    for part in ("validation", "test", "baseline", "frozen_features"):
+        assert metrics[part]["n"] == (16 if part == "validation" else 24)
+        for name in METRICS:
+            score = metrics[part][name]
+            assert score["low"] <= score["value"] <= score["high"]
+    assert metrics["test"]["accuracy"]["value"] > 0.6
+
+
+def test_the_config_repeats_the_run(run, tmp_path):
+    values = yaml.safe_load((run.path / "config.yaml").read_text())
+    assert values["learning_rate"] == 5e-3
+    again = train(recipe=run.path / "config.yaml", run_dir=tmp_path / "again")
+    assert again.metrics == run.metrics
+    np.testing.assert_array_equal(again.predict(["fine"]).probabilities, run.predict(["fine"]).probabilities)
+
+
+def test_environment_and_data_are_on_record(run):
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["packages"]["torch"]
+    data = json.loads((run.path / "data.json").read_text())
+    assert data["splits"]["test"]["n"] == 24
+    assert data["source"] == "file"
+
+
+def test_predictions_are_what_the_saved_classifier_says(run):
+    table = pq.read_table(run.path / "predictions.parquet").to_pylist()
+    rows = [row for row in table if row["split"] == "test" and row["predictor"] == "classifier"]
+    said = load(run.path).predict([row["text"] for row in rows])
+    np.testing.assert_allclose(said.probabilities[:, 1], [row["probability_positive"] for row in rows], atol=1e-6)
+    assert {row["predictor"] for row in table} == {"classifier", "tfidf", "frozen_features"}
+
+
+def test_one_record_per_text(run):
+    (record,) = load(run.path / "model").predict(["The film was wonderful."])
+    assert set(record) == {"text", "label", "score", "probabilities"}
+    assert record["score"] == record["probabilities"][record["label"]]
+    assert sum(record["probabilities"].values()) == pytest.approx(1)
+
+
+def test_evaluating_a_run_gives_its_own_scores(run):
+    again = evaluate(run.path)
+    assert again.metrics == run.metrics["test"]
+    assert again.baselines["tfidf"] == run.metrics["baseline"]
+    assert evaluate(run.path, split="validation").metrics == run.metrics["validation"]
+
+
+def test_evaluating_on_other_data_leaves_scores_and_pictures(run, tiny_csv):
+    result = evaluate(run.path, tiny_csv)
+    assert result.metrics["n"] == 120
+    assert result.folder == run.path / "evaluations" / "reviews.csv"
+    saved = json.loads((result.folder / "metrics.json").read_text())
+    assert saved["test"] == result.metrics
+    assert (result.folder / "figures" / "confusion_matrix.png").stat().st_size > 5_000
+
+
+def test_files_are_predicted_in_order(run, tiny_csv, tmp_path):
+    said = predict_file(run.path, input=tiny_csv, output=tmp_path / "said.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [record["text"] for record in records] == said.texts
+    assert len(records) == 120
+
+
+def test_three_classes_need_no_flag(three_classes, tiny_encoder, tmp_path):
+    run = train(three_classes, encoder=str(tiny_encoder), run_dir=tmp_path / "run", epochs=1)
+    assert run.metrics["test"].keys() >= METRICS | {"f1_weighted", "precision_weighted", "recall_weighted"}
+    assert run.predict(["dreadful"]).label_names == ("complaint", "praise", "question")
+    assert evaluate(run.path, three_classes).metrics["n"] == 90
+
+
+def test_the_original_project_s_recipe_runs_on_a_distilbert_folder(tiny_csv, tiny_encoder, tmp_path):
+    run = train(
+        tiny_csv,
+        recipe="recipes/imdb-distilbert.yaml",
+        encoder=str(tiny_encoder),
+        run_dir=tmp_path / "run",
+        train_size=64,
+        validation_size=16,
+        test_size=24,
+    )
+    assert (run.settings.training.learning_rate, run.settings.training.batch_size) == (5e-5, 32)
+    assert "frozen_features" not in run.metrics
+    config = json.loads((run.path / "model" / "config.json").read_text())
+    assert config["architectures"] == ["DistilBertForSequenceClassification"]
+    assert config["id2label"] == {"0": "negative", "1": "positive"}
+    texts = ["The film was wonderful.", "dreadful, clumsy and cold", "seat 4. " * 300]
+    theirs = pipeline("text-classification", model=str(run.path / "model"), truncation=True, top_k=None)(texts)
+    for row, scores in zip(run.predict(texts).probabilities, theirs, strict=True):
+        by_label = {score["label"]: score["score"] for score in scores}
+        np.testing.assert_allclose([by_label["negative"], by_label["positive"]], row, atol=1e-5)
+
+
+def test_the_linear_baseline_is_a_full_citizen(tiny_csv, tmp_path):
+    run = train(tiny_csv, encoder="tfidf", run_dir=tmp_path / "run", test_size=24)
+    assert run.metrics["test"] == run.metrics["baseline"]
+    assert run.metrics["test"]["accuracy"]["value"] > 0.8
+    assert {path.name for path in run.path.iterdir()} >= FILES
+    assert (run.path / "history.jsonl").read_text() == ""
+    assert load(run.path).predict(["wonderful"])[0]["label"] == "positive"
+    assert evaluate(run.path, tiny_csv).metrics["n"] == 120
+
+
+def test_nothing_is_left_behind_when_it_fails(tiny_csv, tiny_encoder, tmp_path, monkeypatch):
+    def out_of_disk(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matinee.training.fit._FineTuner.train", out_of_disk)
+    with pytest.raises(matinee.MatineeError, match="no space left"):
+        train(tiny_csv, encoder=str(tiny_encoder), run_dir=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "part"),
+    [
+        ({"data": None}, SettingsError, "Nothing to learn from"),
+        ({"data": "nowhere.csv"}, DataError, "nowhere.csv"),
+        ({"encoder": "distillbert"}, NotAvailableError, "Did you mean 'distilbert'"),
+        ({"recipe": "imdb-minilim"}, SettingsError, "Did you mean 'imdb-minilm'"),
+        ({"max_length": 1024}, SettingsError, "--max-length must be at most 512"),
+        ({"train_size": 5000}, DataError, "5,000"),
+        ({"epoch": 3}, SettingsError, "Did you mean 'epochs'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_folder_is_made(values, error, part, tiny_csv, tiny_encoder, tmp_path):
+    arguments = {"data": tiny_csv, "encoder": str(tiny_encoder), "run_dir": tmp_path / "run", **values}
+    with pytest.raises(error) as caught:
+        train(**arguments)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_kept_unless_overwritten(run, tiny_csv):
+    with pytest.raises(RunError, match="--overwrite"):
+        train(tiny_csv, encoder="tfidf", run_dir=run.path)
+    with pytest.raises(RunError, match="nothing to resume"):
+        resume(run.path)
+    assert (run.path / "manifest.json").is_file()
+
+
+def test_a_recipe_that_is_no_recipe(tmp_path):
+    for content, part in (("- a\n", "must hold settings"), ("a: [\n", "not valid YAML (line"), ("epohcs: 3", "epochs")):
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(content)
+        with pytest.raises(SettingsError) as caught:
+            train("imdb", recipe=recipe)
+        assert part in str(caught.value)
