@@ -1,0 +1,86 @@
+"""The flagship: 1,000 IMDB reviews, three seeds, scored on 2,000 others; with wall time and peak memory of each training.
+
+python benchmarks/imdb.py [--seeds 0 1 2]
+
+Each seed is one `matinee train imdb --recipe recipes/imdb-minilm.yaml --seed S` in a process of its own, as `make demo`
+runs it. Data and weights are fetched beforehand, so downloads are not in the times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import store
+
+ROOT = Path(__file__).resolve().parent.parent
+MATINEE = Path(sys.executable).parent / "matinee"
+TARGET_ACCURACY, TARGET_SECONDS, TARGET_GB = 0.87, 600, 4.0
+PREDICTORS = {"classifier": "test", "frozen_features": "frozen_features", "tfidf": "baseline"}
+
+
+def train(seed: int, folder: Path) -> dict[str, object]:
+    """Train with one seed; return its scores, wall seconds and peak memory."""
+    arguments = ["train", "imdb", "--recipe", str(ROOT / "recipes" / "imdb-minilm.yaml"), "--seed", str(seed)]
+    start = time.perf_counter()
+    process = subprocess.Popen([str(MATINEE), *arguments, "--run-dir", str(folder)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"seed {seed} failed")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "stages": json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["seconds"],
+        "peak_memory_gb": round(usage.ru_maxrss * 1024 / 1e9, 2),
+        "kept_epoch": metrics["kept_epoch"],
+        "source": json.loads((folder / "data.json").read_text(encoding="utf-8"))["source"],
+        **{name: metrics[part] for name, part in PREDICTORS.items()},
+    }
+
+
+def summary(runs: list[dict]) -> dict[str, object]:
+    """Return mean and range over the seeds, and whether the targets are met."""
+    accuracy = {name: [run[name]["accuracy"]["value"] for run in runs] for name in PREDICTORS}
+    return {
+        "accuracy": {
+            name: {"mean": round(statistics.mean(of), 4), "min": round(min(of), 4), "max": round(max(of), 4)}
+            for name, of in accuracy.items()
+        },
+        "f1_mean": round(statistics.mean(run["classifier"]["f1"]["value"] for run in runs), 4),
+        "seconds_median": statistics.median(run["seconds"] for run in runs),
+        "peak_memory_gb_max": max(run["peak_memory_gb"] for run in runs),
+        "targets": {
+            f"mean accuracy at least {TARGET_ACCURACY}": statistics.mean(accuracy["classifier"]) >= TARGET_ACCURACY,
+            "every seed above the baseline's interval": all(
+                run["classifier"]["accuracy"]["value"] > run["tfidf"]["accuracy"]["high"] for run in runs
+            ),
+            f"every training under {TARGET_SECONDS} s": all(run["seconds"] < TARGET_SECONDS for run in runs),
+            f"peak memory under {TARGET_GB:g} GB": all(run["peak_memory_gb"] < TARGET_GB for run in runs),
+        },
+    }
+
+
+def main() -> None:
+    """Fetch, train, print, store."""
+    parser = argparse.ArgumentParser(description="Train the flagship with several seeds.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    seeds = parser.parse_args().seeds
+    subprocess.run([str(MATINEE), "fetch", "imdb", "minilm"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [train(seed, Path(folder) / str(seed)) for seed in seeds]
+    found = summary(runs)
+    print(json.dumps(found, indent=2))
+    store("imdb-minilm", {"recipe": "imdb-minilm", "summary": found, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()

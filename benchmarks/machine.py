@@ -1,0 +1,27 @@
+"""What a benchmark ran on: stands beside every stored figure."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from matinee.core.environment import describe_environment
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def store(name: str, figures: dict[str, Any]) -> Path:
+    """Write `results/<name>.json`: the figures, the day, the machine and the versions."""
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    about = describe_environment()
+    about.pop("git_commit")  # a result is stored in the commit it belongs to
+    record = {"benchmark": name, "date": datetime.now(UTC).date().isoformat(), **figures, **about}
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe_environment(), indent=2))
