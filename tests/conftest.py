@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import random
 import shutil
@@ -10,8 +11,13 @@ import socket
 import string
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Set before anything is imported: huggingface_hub reads its switches once. Child processes inherit them.
 _FOLDER = Path(tempfile.mkdtemp(prefix="matinee-tests-"))
@@ -22,6 +28,10 @@ os.environ.update(
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     MPLBACKEND="Agg",
 )
+
+# A busy machine is no failure: no deadline for a single example.
+hypothesis.settings.register_profile("matinee", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("matinee")
 
 _OPINIONS = {
     "positive": ("wonderful", "brilliant", "warm", "funny", "moving", "superb", "charming", "clever"),
@@ -39,6 +49,23 @@ _FILLERS = (
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_terminal() -> Iterator[None]:
+    """Undo what a run of the command line set up for its process: log handlers, levels, the progress display."""
+    _plain_logging()
+    yield
+    _plain_logging()
+
+
+def _plain_logging() -> None:
+    from matinee.core.progress import install_display
+
+    logger = logging.getLogger("matinee")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
+    install_display(None)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,6 @@ def labels(tiny_rows):
         estimator_checks.check_get_params_invariance,
         estimator_checks.check_set_params,
         estimator_checks.check_no_attributes_set_in_init,
-        estimator_checks.check_do_not_raise_errors_in_init_or_set_param,
         estimator_checks.check_estimator_repr,
         estimator_checks.check_estimator_tags_renamed,
         estimator_checks.check_valid_tag_types,

@@ -11,10 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from matinee.core.errors import DataError, SettingsError, did_you_mean
+from matinee.core.errors import DataError, did_you_mean
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve, settings_fields
+from matinee.core.text import as_texts
 from matinee.core.types import Dataset, Split
+from matinee.data import hold_out_validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matinee.core.settings import Settings
+    from matinee.inference import Predictor
 
 _PARAMETERS = {
     name: field
@@ -36,7 +39,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Every setting of the groups text, model and training (docs/settings.md), and `validation_size`, is a keyword
     argument; `clone`, `cross_val_score` and `GridSearchCV` work. Settings are checked by `fit`.
 
-    A part of the texts given to `fit` (`validation_size`; a tenth where not given) is held out to choose the epoch.
+    A part of the texts given to `fit` (`validation_size`; a tenth where not given) is held out to choose the epoch; none
+    where `encoder="tfidf"`, which has no epochs.
 
     Attributes:
         classes_: The distinct labels, sorted, shape (n_classes,).
@@ -68,24 +72,23 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: The texts and labels cannot be learned from.
             SettingsError: A setting is wrong.
         """
-        from matinee.workflow.fitting import Watch, check_encoder, fit_dataset, locate_encoder
+        from matinee.workflow.fitting import Watch, check_encoder, fine_tune, fit_linear, locate_encoder
 
-        texts, labels = _texts(X), np.asarray(y)
-        if labels.ndim != 1 or len(labels) != len(texts):
-            raise DataError(f"fit needs one label per text: got {len(texts)} texts and labels of shape {labels.shape}.")
         settings = self._settings()
-        self.classes_, indices = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise DataError(f"fit needs at least two classes in y: got only {self.classes_.tolist()}.")
+        whole, self.classes_ = _labelled(X, y)
+        label_names = tuple(map(str, self.classes_))
         encoder = locate_encoder(settings)
         check_encoder(encoder, settings.text)
-        dataset = _dataset(texts, indices.astype(np.int64), tuple(map(str, self.classes_)), settings)
+        if encoder.folder is None:
+            self.predictor_: Predictor = fit_linear(Dataset("texts", label_names, {"train": whole}), settings)
+            self.n_iter_ = 0.0
+            return self
+        train, validation = hold_out_validation(whole, settings.data, settings.training.seed)
+        dataset = Dataset("texts", label_names, {"train": train, "validation": validation})
         with tempfile.TemporaryDirectory(prefix="matinee-") as folder:
-            run = RunFolder(Path(folder))
-            run.checkpoints.mkdir()
-            fitted = fit_dataset(dataset, settings, encoder, run, Watch())
-        self.predictor_ = fitted.predictor
-        self.n_iter_ = fitted.kept_epoch or 0
+            tuned = fine_tune(dataset, settings, encoder, RunFolder(Path(folder)), Watch(), throwaway=True)
+        self.predictor_ = tuned.predictor
+        self.n_iter_ = tuned.result.kept_epoch
         return self
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
@@ -120,30 +123,22 @@ TextClassifier.__init__.__signature__ = _signature()  # type: ignore[attr-define
 
 
 def _texts(values: Sequence[str]) -> list[str]:
-    """Return the texts as a list.
-
-    Raises:
-        DataError: They are not a one-dimensional run of strings.
-    """
-    if isinstance(values, str):
-        raise DataError("texts must be a list of strings: wrap a single one, as in [text].")
-    if getattr(values, "ndim", 1) != 1:
-        raise DataError(f"texts must be one-dimensional: got shape {getattr(values, 'shape', None)}.")
-    texts = list(values)
-    kinds = {type(text).__name__ for text in list[Any](texts) if not isinstance(text, str)}
-    if kinds:
-        raise DataError(f"texts must be strings: got {', '.join(sorted(kinds))}.")
+    texts = as_texts(values)
     if not texts:
         raise DataError("there are no texts.")
-    return [str(text) for text in texts]
+    return texts
 
 
-def _dataset(texts: list[str], labels: NDArray[np.int64], label_names: tuple[str, ...], settings: Settings) -> Dataset:
-    from matinee.data.split import asked_size, random_holdout
+def _labelled(values: Sequence[str], labels: Sequence[Any]) -> tuple[Split, NDArray[Any]]:
+    """Return texts with label indices, and the distinct labels, sorted.
 
-    n_validation = asked_size(settings.data.validation_size, len(texts), 0.1)
-    parts = random_holdout(labels, n_validation, 0, settings.training.seed)
-    if not len(parts.validation):
-        raise SettingsError(f"{len(texts)} texts are too few to hold some out for validation: give more.")
-    whole = Split([str(i) for i in range(len(texts))], texts, labels)
-    return Dataset("texts", label_names, {"train": whole.take(parts.train), "validation": whole.take(parts.validation)})
+    Raises:
+        DataError: Texts and labels do not go together, or there is nothing to tell apart.
+    """
+    texts, given = _texts(values), np.asarray(labels)
+    if given.ndim != 1 or len(given) != len(texts):
+        raise DataError(f"fit needs one label per text: got {len(texts)} texts and labels of shape {given.shape}.")
+    classes, indices = np.unique(given, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"fit needs at least two classes in y: got only {classes.tolist()}.")
+    return Split([str(row) for row in range(len(texts))], texts, indices.astype(np.int64)), classes

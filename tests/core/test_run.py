@@ -96,6 +96,16 @@ def test_a_damaged_config_is_one_line(unfinished, content):
         unfinished.read_config()
 
 
+def test_what_a_kill_left_behind_is_swept_and_never_listed(unfinished):
+    (unfinished.path / ".model-x1y2").mkdir()
+    (unfinished.path / ".model-x1y2" / "model.safetensors").write_bytes(b"half")
+    (unfinished.path / ".history-abc.jsonl").write_text("{")
+    unfinished.finish({})
+    assert set(json.loads(unfinished.manifest.read_text())["files"]) == {"config.yaml"}
+    unfinished.sweep()
+    assert {path.name for path in unfinished.path.iterdir()} == {"config.yaml", "manifest.json"}
+
+
 def test_two_processes_cannot_train_into_one_folder(unfinished):
     code = (
         "import sys; from pathlib import Path; from matinee.core.run import RunFolder\n"

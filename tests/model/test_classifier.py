@@ -9,6 +9,7 @@ import runpy
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from matinee.core.errors import NotAvailableError, RunError, SettingsError
@@ -29,16 +30,19 @@ def built(folder, **values):
     return build_classifier(folder, ModelSettings(**values), LABELS).eval()
 
 
+def save(tiny_encoder, folder, pooling, truncation="head"):
+    """Return a predictor with a random head, and the folder that its classifier was saved in."""
+    model = built(tiny_encoder, pooling=pooling, head={"mean": "fitted", "cls": "random"}[pooling])
+    tokenizer = load_tokenizer(tiny_encoder)
+    preparation = prepare_texts(tokenizer, TextSettings(max_length=64, truncation=truncation))
+    info = ClassifierInfo("transformer", "tiny", LABELS, pooling, preparation.settings)
+    save_classifier(folder / "model", model, preparation, tokenizer, info)
+    return TorchPredictor(model, preparation, LABELS), folder / "model"
+
+
 @pytest.fixture(params=["mean", "cls"])
 def saved(request, tiny_encoder, tmp_path):
-    """A classifier with a random head, and the folder that it was saved in."""
-    head = {"mean": "fitted", "cls": "random"}[request.param]
-    model = built(tiny_encoder, pooling=request.param, head=head)
-    tokenizer = load_tokenizer(tiny_encoder)
-    preparation = prepare_texts(tokenizer, TextSettings(max_length=64, truncation="head"))
-    info = ClassifierInfo("transformer", "tiny", LABELS, request.param, preparation.settings)
-    save_classifier(tmp_path / "model", model, preparation, tokenizer, info)
-    return TorchPredictor(model, preparation, LABELS), tmp_path / "model"
+    return save(tiny_encoder, tmp_path, request.param)
 
 
 def test_mean_pooling_leaves_padding_out(tiny_encoder):
@@ -96,28 +100,50 @@ def test_plain_transformers_open_the_folder(saved):
         np.testing.assert_allclose([theirs[label] for label in LABELS], ours, atol=1e-5)
 
 
-def test_the_readme_s_code_gives_the_same_probabilities(saved, monkeypatch, capsys):
-    predictor, folder = saved
-    pooling = json.loads((folder / "matinee.json").read_text())["pooling"]
-    settings = resolve(Layer({"data": "x", "pooling": pooling, "head": "random", "truncation": "head"}))
-    score = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("accuracy", "f1", "precision", "recall")}
-    score |= {name: {"value": None, "low": None, "high": None} for name in ("roc_auc", "log_loss", "brier", "ece")}
-    write_card(folder, model_card(settings, {"test": {"n": 5, **score}, "baseline": {"n": 5, **score}}, LABELS))
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "| accuracy | 0.500 [0.400, 0.600] |" in card
-    code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[1]
+@pytest.mark.parametrize("truncation", ["head", "tail", "head+tail"])
+def test_the_readme_s_code_says_the_same_of_short_and_long_texts(
+    tiny_encoder, tmp_path, truncation, monkeypatch, capsys
+):
+    predictor, folder = save(tiny_encoder, tmp_path, "mean", truncation)
+    (code,) = code_in_card(folder, "mean", truncation)
     monkeypatch.chdir(folder)
-    script = folder.parent / "readme.py"
-    script.write_text(code, encoding="utf-8")
-    runpy.run_path(str(script))
-    printed = capsys.readouterr().out
+    namespace = runpy.run_path(str(script(tmp_path, code)))
+    for text in ("the film was wonderful", "seat 4. " * 100):
+        np.testing.assert_allclose(
+            list(namespace["classify"](text).values()), predictor.probabilities([text])[0], atol=1e-5
+        )
+    assert "so-so" in capsys.readouterr().out
+
+
+def test_the_readme_s_pipeline_says_the_same(tiny_encoder, tmp_path, monkeypatch, capsys):
+    predictor, folder = save(tiny_encoder, tmp_path, "cls", "head")
+    (code,) = code_in_card(folder, "cls", "head")
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(script(tmp_path, code)))
     (ours,) = predictor.probabilities(["your own sentence"])
-    numbers = [float(number) for number in re.findall(r"0\.\d+", printed)]
-    if pooling == "mean":
-        np.testing.assert_allclose(numbers, ours, atol=1e-5)
-    else:
-        assert LABELS[ours.argmax()] in printed
-        np.testing.assert_allclose(numbers, [ours.max()], atol=1e-5)
+    printed = capsys.readouterr().out
+    assert LABELS[ours.argmax()] in printed
+    np.testing.assert_allclose(float(re.search(r"0\.\d+", printed)[0]), ours.max(), atol=1e-5)
+
+
+def code_in_card(folder, pooling, truncation):
+    """Write the folder's README and return its code without matinee."""
+    values = {"data": "x", "pooling": pooling, "head": "random", "truncation": truncation, "max_length": 64}
+    score = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("accuracy", "f1", "precision", "recall")}
+    score |= {"roc_auc": {"value": None, "low": None, "high": None}, "ece": {"value": 0.25, "low": None, "high": None}}
+    score |= {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("log_loss", "brier")}
+    scores = {"test": {"n": 5, **score}, "baseline": {"n": 5, **score}}
+    write_card(folder, model_card(resolve(Layer(values)), scores, LABELS))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for row in ("| accuracy | 0.500 [0.400, 0.600] |", "| roc_auc | – |", "| ece | 0.250 |"):
+        assert row in card
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)[1:]
+
+
+def script(folder, code):
+    path = folder / "readme.py"
+    path.write_text(code, encoding="utf-8")
+    return path
 
 
 def test_any_hugging_face_classifier_is_a_classifier(tiny_encoder, tmp_path):
@@ -141,6 +167,19 @@ def test_damage_is_one_line(saved):
         load_classifier(folder)
     (folder / "matinee.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
+        load_classifier(folder)
+
+
+def test_half_a_classifier_is_no_classifier(saved):
+    _, folder = saved
+    if (folder / "head.safetensors").exists():
+        (folder / "head.safetensors").unlink()
+        error, part = RunError, "head.safetensors is missing"
+    else:
+        weights = load_file(folder / "model.safetensors")
+        save_file({name: w for name, w in weights.items() if "classifier" not in name}, folder / "model.safetensors")
+        error, part = NotAvailableError, "lacks weights that the classifier needs, classifier.bias"
+    with pytest.raises(error, match=part):
         load_classifier(folder)
 
 

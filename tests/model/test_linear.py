@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax as scipy_softmax
 from sklearn.linear_model import LogisticRegression
 
-from matinee.model.linear import fit_linear_head, fit_standardised_head, softmax
+from matinee.model.linear import fit_linear_head, fit_scaled_head, softmax
 from matinee.model.tfidf import TfidfModel, fit_tfidf
 
 
@@ -34,13 +34,22 @@ def test_the_head_says_what_scikit_learn_says(task):
     np.testing.assert_allclose(head.probabilities(features), twin.predict_proba(features), atol=1e-6)
 
 
-def test_the_standardised_head_takes_raw_features(task):
+def test_the_scaled_head_takes_raw_features(task):
     features, labels, n_labels = task
     shifted = features * 7 + 3
-    head = fit_standardised_head(shifted, labels, n_labels, [0.5], seed=0)
-    scaled = (shifted - shifted.mean(axis=0)) / shifted.std(axis=0)
+    head = fit_scaled_head(shifted, labels, n_labels, [0.5], seed=0)
+    scaled = (shifted - shifted.mean(axis=0)) / shifted.std(axis=0).mean()
     twin = LogisticRegression(C=0.5, max_iter=2000).fit(scaled, labels)
     np.testing.assert_allclose(head.probabilities(shifted), twin.predict_proba(scaled), atol=1e-4)
+
+
+def test_the_gentle_choice_is_the_smallest_c_that_is_not_worse(task):
+    features, labels, n_labels = task
+    candidates = [1e-5, 0.1, 0.3, 1.0, 3.0, 10.0]
+    best = fit_linear_head(features, labels, n_labels, candidates, seed=0)
+    gentle = fit_linear_head(features, labels, n_labels, candidates, seed=0, gentle=True)
+    useless = fit_linear_head(features, labels, n_labels, candidates[:1], seed=0)
+    assert np.abs(useless.weight).max() < np.abs(gentle.weight).max() < np.abs(best.weight).max()
 
 
 def test_the_strength_is_chosen_by_held_out_loss():

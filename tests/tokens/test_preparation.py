@@ -108,3 +108,10 @@ def test_padding():
     input_ids, attention_mask = pad([np.array([5, 6, 7], dtype=np.int32), np.array([8], dtype=np.int32)], pad_id=9)
     assert input_ids.tolist() == [[5, 6, 7], [8, 9, 9]]
     assert attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+@given(longest=st.integers(0, 70), multiple=st.integers(1, 16), at_most=st.none() | st.integers(0, 80))
+def test_rounded_padding_never_exceeds_the_limit(longest, multiple, at_most):
+    length = pad([np.ones(longest, dtype=np.int32)], 0, multiple=multiple, at_most=at_most)[0].shape[1]
+    assert longest <= length < longest + multiple
+    assert length % multiple == 0 or length == max(longest, at_most)

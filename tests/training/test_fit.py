@@ -7,13 +7,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import TrainerState
 
+from matinee.core.errors import DataError, SettingsError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.settings import ModelSettings, TextSettings
 from matinee.model.classifier import build_classifier
 from matinee.model.load import load_tokenizer, prepare_texts
 from matinee.training import TokenizedSplit, fit, start_head
+from matinee.training.callbacks import LaterIfAsGoodCallback
 
 LABELS = ("negative", "positive")
 
@@ -52,7 +56,7 @@ def weights(model):
 
 
 def test_it_learns(tmp_path, tiny_encoder, splits):
-    _, result, run = fitted(tmp_path, tiny_encoder, splits, epochs=10, learning_rate=5e-3)
+    _, result, run = fitted(tmp_path, tiny_encoder, splits, epochs=10, learning_rate=5e-3, patience=0)
     losses = [row["eval_loss"] for row in result.history if "eval_loss" in row]
     assert losses[-1] < 0.75 * losses[0]
     assert json.loads(run.history.read_text().splitlines()[0])["epoch"] == 0
@@ -69,9 +73,11 @@ def test_history_has_a_row_per_epoch_with_training_and_validation_scores(tmp_pat
 
 
 def test_the_best_epoch_s_weights_are_kept(tmp_path, tiny_encoder, splits):
-    model, result, _ = fitted(tmp_path, tiny_encoder, splits, epochs=4, learning_rate=0.05)
+    overshooting = {"epochs": 4, "learning_rate": 0.05, "selection_metric": "log_loss"}
+    model, result, _ = fitted(tmp_path, tiny_encoder, splits, **overshooting)
     rows = [row for row in result.history if "eval_loss" in row and row["epoch"] > 0]
     best = min(rows, key=lambda row: row["eval_loss"])
+    assert best["epoch"] < 4, "a rate as high as this overshoots; were the last epoch the best, this would show nothing"
     assert result.kept_epoch == best["epoch"]
     ids, mask = (torch.from_numpy(part) for part in _padded(splits[1].ids))
     with torch.no_grad():
@@ -115,8 +121,7 @@ def test_the_fitted_head_starts_better_than_chance(tiny_encoder, splits):
     model = model_of(tiny_encoder)
     train, validation = splits
     ids = {"train": train.ids, "validation": validation.ids}
-    baseline = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0)
-    said = baseline.probabilities["validation"]
+    said = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0)["validation"]
     assert (said.argmax(axis=1) == validation.labels).mean() > 0.6
     tensors = [torch.from_numpy(part) for part in _padded(validation.ids)]
     with torch.no_grad():
@@ -128,3 +133,76 @@ def _padded(ids):
     from matinee.tokens import pad
 
     return pad(ids, 0)
+
+
+def test_a_throwaway_training_keeps_nothing_to_resume_from(tmp_path, tiny_encoder, splits):
+    settings = resolve(Layer({"precision": "fp32", "epochs": 2}))
+    run = run_in(tmp_path / "run")
+    fit(
+        model_of(tiny_encoder),
+        *splits,
+        settings.training,
+        label_names=LABELS,
+        pad_id=0,
+        precision="fp32",
+        run=run,
+        throwaway=True,
+    )
+    assert not list(run.checkpoints.glob("*/optimizer.pt"))
+    assert not run.history.exists()
+    assert not run.tensorboard.exists()
+
+
+def test_a_share_of_an_epoch(tmp_path, tiny_encoder, splits):
+    _, result, _ = fitted(tmp_path, tiny_encoder, splits, epochs=1.5)
+    assert (result.n_steps, result.history[-1]["epoch"]) == (6, 1.5)
+
+
+def test_warming_up_all_the_way_is_a_share_and_not_one_step(tmp_path, tiny_encoder, splits):
+    _, result, _ = fitted(tmp_path, tiny_encoder, splits, warmup_ratio=1, learning_rate=1e-3)
+    rates = [row["learning_rate"] for row in result.history if "learning_rate" in row]
+    assert rates == sorted(rates)
+
+
+def test_a_diverging_training_is_recorded_and_told(tmp_path, tiny_encoder, splits):
+    model = model_of(tiny_encoder)
+    with torch.no_grad():
+        model.head.weight.fill_(float("nan"))
+    with pytest.raises(DataError):
+        fitted(tmp_path, tiny_encoder, splits, model=model)
+
+
+def test_f1_cannot_choose_where_nothing_is_positive(tmp_path, tiny_encoder, splits):
+    train, validation = splits
+    negative = TokenizedSplit(validation.ids, np.zeros_like(validation.labels))
+    with pytest.raises(SettingsError, match="--selection-metric f1 needs validation texts"):
+        fitted(tmp_path, tiny_encoder, (train, negative), selection_metric="f1")
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.80, 0.85, 0.84], 3),
+        ([0.80, 0.85, 0.70], 2),
+        ([0.90, 0.80, 0.80], 1),
+        ([0.70, 0.80, 0.90], 3),
+        ([0.9] * 3, 3),
+    ],
+)
+def test_of_epochs_that_cannot_be_told_apart_the_latest_is_kept(scores, kept):
+    callback, state = LaterIfAsGoodCallback("accuracy", 200), TrainerState()
+    for step, score in enumerate(scores, start=1):
+        state.global_step = step
+        callback.on_evaluate(None, state, None, metrics={"eval_accuracy": score})
+        if state.best_metric is None or score > state.best_metric:  # what the Trainer does next
+            state.best_metric, state.best_global_step = score, step
+    assert state.best_global_step == kept
+
+
+def test_the_latest_of_equals_is_kept_by_a_real_training(tmp_path, tiny_encoder, splits):
+    model, result, run = fitted(tmp_path, tiny_encoder, splits, epochs=3, learning_rate=1e-8)
+    scores = {row["eval_accuracy"] for row in result.history if "eval_loss" in row}
+    assert len(scores) == 1
+    assert result.kept_epoch == 3
+    saved = load_file(run.checkpoints / "checkpoint-12" / "model.safetensors")
+    torch.testing.assert_close(saved["head.weight"], model.head.weight)

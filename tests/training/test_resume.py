@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,57 @@ def test_a_run_that_moved_is_resumed(training, uninterrupted, tmp_path):
     training.run_dir = training.run_dir.rename(tmp_path / "moved")
     training.resume()
     same(training, uninterrupted)
+
+
+def finished_but_cut_off(training):
+    """Make a whole run look as if it had been killed between the end of training and the end of the run."""
+    for name in ("manifest.json", "metrics.json", "predictions.parquet"):
+        (training.run_dir / name).unlink()
+    shutil.rmtree(training.run_dir / "model")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--patience", "1", "--learning-rate", "0.2", "--epochs", "8"), ("--epochs", "1.5")],
+    ids=["all steps", "stopped early", "a share of an epoch"],
+)
+def test_a_training_that_was_over_is_not_taken_up_again(tmp_path, tiny_csv, tiny_encoder, more):
+    training = Training(tmp_path / "run", tiny_csv, tiny_encoder)
+    training.new += more
+    training.finish()
+    weights, results, history = training.weights(), training.results(), training.evaluations()
+    finished_but_cut_off(training)
+    training.resume()
+    assert training.weights() == weights
+    assert training.results() == results
+    assert training.evaluations() == history
+
+
+def test_killed_with_accumulated_gradients_and_resumed(tmp_path, tiny_csv, tiny_encoder):
+    whole, cut = (Training(tmp_path / name, tiny_csv, tiny_encoder) for name in ("whole", "cut"))
+    for training in (whole, cut):
+        training.new += ("--gradient-accumulation", "3", "--epochs", "6")
+    whole.finish()
+    cut.cut_off(lambda: cut.has_checkpoint(1) and cut.steps() >= 8, signal.SIGINT)
+    cut.resume()
+    same(cut, whole)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, tiny_csv, tiny_encoder):
+    """A limit on the size of files stands in for a full disk: torch and safetensors meet it in their own ways."""
+    training = Training(tmp_path / "run", tiny_csv, tiny_encoder)
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
+        "from matinee.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *training.new, "--quiet"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "Cannot write" in line
+    assert "Free some room" in line
+    assert not training.run_dir.exists()
 
 
 def test_data_that_changed_meanwhile_is_refused(tmp_path, tiny_csv, tiny_encoder):

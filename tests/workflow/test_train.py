@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,6 @@ import pytest
 import yaml
 from transformers import pipeline
 
-import matinee
 from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError
 from matinee.workflow import evaluate, load, predict_file, resume, train
 
@@ -109,7 +109,8 @@ def test_evaluating_a_run_gives_its_own_scores(run):
 def test_evaluating_on_other_data_leaves_scores_and_pictures(run, tiny_csv):
     result = evaluate(run.path, tiny_csv)
     assert result.metrics["n"] == 120
-    assert result.folder == run.path / "evaluations" / "reviews.csv"
+    assert result.folder.parent == run.path / "evaluations"
+    assert evaluate(run.path, tiny_csv, split="validation").folder != result.folder
     saved = json.loads((result.folder / "metrics.json").read_text())
     assert saved["test"] == result.metrics
     assert (result.folder / "figures" / "confusion_matrix.png").stat().st_size > 5_000
@@ -161,14 +162,33 @@ def test_the_linear_baseline_is_a_full_citizen(tiny_csv, tmp_path):
     assert evaluate(run.path, tiny_csv).metrics["n"] == 120
 
 
-def test_nothing_is_left_behind_when_it_fails(tiny_csv, tiny_encoder, tmp_path, monkeypatch):
-    def out_of_disk(*arguments, **settings):
-        raise OSError(28, "No space left on device")
+def test_texts_come_in_any_kind_of_row(run):
+    texts = ["The film was wonderful.", "dreadful"]
+    expected = run.predict(texts).probabilities
+    classifier = load(run.path)
+    for given in (tuple(texts), np.array(texts), np.array(texts, dtype=object)):
+        np.testing.assert_array_equal(classifier.predict(given).probabilities, expected)
+    for given, part in ((["a", None], "got NoneType"), ("one text", "list of strings"), (np.zeros((2, 2)), "one-dim")):
+        with pytest.raises(DataError, match=part):
+            classifier.predict(given)
+    assert len(classifier.predict([])) == 0
 
-    monkeypatch.setattr("matinee.training.fit._FineTuner.train", out_of_disk)
-    with pytest.raises(matinee.MatineeError, match="no space left"):
-        train(tiny_csv, encoder=str(tiny_encoder), run_dir=tmp_path / "run", **SMALL)
-    assert not (tmp_path / "run").exists()
+
+def test_twenty_rare_labels(tmp_path):
+    path = tmp_path / "many.csv"
+    lines = [f"word{label} seat {row},label {label}" for label in range(20) for row in range(5)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    run = train(path, encoder="tfidf", run_dir=tmp_path / "run")
+    assert len(run.predict(["word3"]).label_names) == 20
+    assert (run.path / "figures" / "confusion_matrix.png").is_file()
+
+
+def test_evaluating_on_texts_that_were_trained_on_is_said(run, tiny_csv, caplog):
+    with caplog.at_level(logging.WARNING, logger="matinee"):
+        result = evaluate(run.path, tiny_csv)
+    assert result.seen == 80
+    assert "80 of the 120 texts" in caplog.text
+    assert json.loads((result.folder / "metrics.json").read_text())["seen_in_training"] == 80
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import click
 from matinee.cli import terminal
 
 
-@click.command()
+@click.command(short_help="List the known encoders.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @terminal.offline_option
 @terminal.shared_options

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import given, settings_options
+from matinee.cli.options import SettingsCommand, given, settings_options
 
 
-@click.command()
+@click.command(cls=SettingsCommand, short_help="Score a classifier on labelled data.")
 @click.argument("run")
 @click.argument("data", required=False)
 @click.option(
@@ -30,7 +30,7 @@ from matinee.cli.options import given, settings_options
 def evaluate(
     run: str, data: str | None, split: Any, output: str | None, as_json: bool, offline: bool, **values: Any
 ) -> None:
-    r"""Score the classifier in RUN on labelled DATA, or on its own hold-out.
+    """Score the classifier in RUN on labelled DATA, or on its own hold-out.
 
     RUN is a run folder; with DATA, a model folder or hub id will do. DATA is whatever `matinee train` takes.
 

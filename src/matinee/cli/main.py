@@ -17,7 +17,6 @@ from matinee.cli.fetch import fetch
 from matinee.cli.predict import predict
 from matinee.cli.train import train
 from matinee.core.errors import MatineeError
-from matinee.core.files import storage_errors
 
 INTERRUPTED = 130
 
@@ -26,7 +25,7 @@ INTERRUPTED = 130
 @click.version_option(__version__, prog_name="matinee")
 @terminal.shared_options
 def cli() -> None:
-    r"""Fine-tune a small pretrained encoder into a text classifier, and learn honestly how good it is.
+    """Fine-tune a small pretrained encoder into a text classifier, and learn honestly how good it is.
 
     \b
       matinee train imdb --train-size 1000 --test-size 2000
@@ -49,8 +48,7 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the program with the given arguments and return its exit code."""
     try:
-        with storage_errors("the output"):
-            result = cli.main(arguments, prog_name="matinee", standalone_mode=False)
+        result = cli.main(arguments, prog_name="matinee", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -65,6 +63,8 @@ def run(arguments: list[str]) -> int:
         return 1
     except (MatineeError, click.ClickException) as error:
         return _fail(_one_line(str(error) or error.__class__.__name__), getattr(error, "exit_code", 2))
+    except OSError as error:
+        return _fail(_one_line(f"{error.strerror or error}: {error.filename or 'no file named'}"), 2)
     except Exception as error:  # noqa: BLE001 - the last resort: nobody shall see a bare traceback
         return _fail(
             _one_line(f"unexpected {type(error).__name__}: {error} (a bug in matinee: --debug shows where)"), 1

@@ -7,11 +7,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from matinee.core.schema import Field, settings_fields
+from matinee.core.settings import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+
+class SettingsCommand(click.Command):
+    """A command whose help lists settings under the names of their groups, and its own options last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, group by group."""
+        sections: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "")}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                field = settings_fields().get(parameter.name or "")
+                sections[field.group if field else ""].append(record)
+        for group, records in sections.items():
+            if records:
+                with formatter.section(f"{group.capitalize()} settings" if group else "Options"):
+                    formatter.write_dl(records)
 
 
 def settings_options(*, groups: Iterable[str] = (), names: Iterable[str] = ()) -> Callable[[_Command], _Command]:

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import settings_options
+from matinee.cli.options import SettingsCommand, settings_options
 
 # Longer texts are cut in the table; --json and --output keep them whole.
 _SHOWN = 70
 
 
-@click.command()
+@click.command(cls=SettingsCommand, short_help="Label texts.")
 @click.argument("run")
 @click.argument("texts", nargs=-1)
 @click.option(
@@ -37,7 +37,7 @@ def predict(
     text_column: str | None,
     encoding: str | None,
 ) -> None:
-    r"""Say what the classifier in RUN thinks of TEXTS, or of every text of a file.
+    """Say what the classifier in RUN thinks of TEXTS, or of every text of a file.
 
     RUN is a run folder, its model/ folder, or a hub id.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matinee.cli.terminal import interval, print_table, say
+from matinee.cli.terminal import print_table, say
+from matinee.core.wording import score_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ _PREDICTORS = {"classifier": "Classifier", "frozen_features": "Frozen encoder", 
 def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """Print one column of scores with 95 % intervals per predictor."""
     names = [name for name in _NAMES if any(name in of for of in scores.values())]
-    rows = [[_NAMES[name], *(interval(of.get(name)) for of in scores.values())] for name in names]
+    rows = [[_NAMES[name], *(score_in_words(of.get(name)) for of in scores.values())] for name in names]
     print_table(title, ["", *(_PREDICTORS.get(name, name) for name in scores)], rows)
 
 
@@ -43,7 +44,11 @@ def print_confusion(label_names: Sequence[str], counts: Sequence[Sequence[int]])
 def print_labels(by_label: Sequence[Mapping[str, Any]]) -> None:
     """Print precision, recall, F1 and support of each label."""
     rows = [
-        [str(row["label"]), *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        [
+            str(row["label"]),
+            *("–" if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
+            f"{row['support']:,}",
+        ]
         for row in by_label
     ]
     print_table("By label", ["", "Precision", "Recall", "F1", "Texts"], rows, bold_first=False)
@@ -53,12 +58,12 @@ def say_verdict(classifier: Mapping[str, Any], baseline: Mapping[str, Any]) -> N
     """Say in one line how the classifier stands beside the baseline."""
     ours, theirs = classifier["accuracy"], baseline["accuracy"]
     gap = 100 * (ours["value"] - theirs["value"])
-    if ours["value"] > theirs["high"]:
+    if gap <= 0:
+        verdict = "No better than the linear baseline: take `--encoder tfidf`, or more labels."
+    elif theirs["high"] is not None and ours["value"] > theirs["high"]:
         verdict = f"{gap:.1f} points of accuracy above the linear baseline, outside its 95 % interval."
-    elif gap > 0:
+    else:
         verdict = (
             f"{gap:.1f} points of accuracy above the linear baseline, but within its 95 % interval: not proven better."
         )
-    else:
-        verdict = "No better than the linear baseline: take `--encoder tfidf`, or more labels."
     say(verdict)

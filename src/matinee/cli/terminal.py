@@ -13,11 +13,11 @@ import click
 from matinee.core.progress import install_display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
-_state = {"debug": False}
+_state = {"debug": False, "quiet": False}
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 # Plain progress lines, where there is no terminal, come at most this often.
@@ -33,10 +33,19 @@ def shared_options(command: _Command) -> _Command:
     """Add the options that every command takes."""
     for option in (
         click.option(
-            "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks and debug messages."
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("debug"),
+            help="Show tracebacks and debug messages.",
         ),
         click.option(
-            "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_quiet, help="Show results and errors only."
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("quiet"),
+            help="Show results and errors only.",
         ),
     ):
         command = option(command)
@@ -50,24 +59,22 @@ def offline_option(command: _Command) -> _Command:
     )
 
 
-def _set_debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    _state["debug"] = _state["debug"] or value
-    if context.info_name != "matinee" or not value:
-        start(quiet=bool(context.params.get("quiet")))
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        # Given before or after the command's name, a flag holds for both.
+        _state[name] = value or (_state[name] and context.parent is not None)
+        _start()
+
+    return callback
 
 
-def _set_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
-        start(quiet=True)
-
-
-def start(*, quiet: bool) -> None:
-    """Send the rooms' log lines and progress to standard error."""
+def _start() -> None:
+    """Send the rooms' log lines and progress to standard error, as much of them as was asked for."""
     root = logging.getLogger("matinee")
     root.handlers = [_StderrHandler()]
-    root.setLevel(logging.DEBUG if debug() else logging.WARNING if quiet else logging.INFO)
+    root.setLevel(logging.DEBUG if _state["debug"] else logging.WARNING if _state["quiet"] else logging.INFO)
     root.propagate = False
-    install_display(None if quiet else _display)
+    install_display(None if _state["quiet"] else _display)
 
 
 def say_error(message: str) -> None:
@@ -105,13 +112,6 @@ def say(message: str = "") -> None:
 def say_note(message: str) -> None:
     """Print a line to standard error, out of the way of records on standard output."""
     click.echo(message, err=True)
-
-
-def interval(score: Mapping[str, Any] | None) -> str:
-    """Return a score with its 95 % interval: `0.884 [0.870, 0.898]`."""
-    if score is None or score["value"] is None:
-        return "–"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _plain(cell: str) -> str:

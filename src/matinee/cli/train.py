@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import given, settings_options
+from matinee.cli.options import SettingsCommand, given, settings_options
 
 
-@click.command()
+@click.command(cls=SettingsCommand, short_help="Fine-tune a classifier and score it.")
 @click.argument("data", required=False)
 @click.option("--recipe", metavar="FILE", help="YAML file of settings, or a shipped recipe's name; flags win over it.")
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
@@ -28,7 +28,7 @@ def train(
     offline: bool,
     **values: Any,
 ) -> None:
-    r"""Fine-tune a classifier on DATA, score it beside its baselines, and leave a run folder.
+    """Fine-tune a classifier on DATA, score it beside its baselines, and leave a run folder.
 
     DATA is imdb, rotten_tomatoes, a CSV, TSV, JSONL or Parquet file, a glob, a folder with train.*, validation.* and
     test.*, or a hub dataset id (owner/name).
@@ -56,18 +56,16 @@ def train(
 
 def _show(run: Any) -> None:
     from matinee.cli.scores import print_confusion, print_scores, say_verdict
-    from matinee.workflow import evaluate
 
-    evaluation = evaluate(run.path)
     terminal.say()
-    title = f"{evaluation.metrics['n']:,} test texts, 95 % intervals in brackets"
+    title = f"{run.metrics['test']['n']:,} test texts, 95 % intervals in brackets"
     if run.settings.model.encoder == "tfidf":
         print_scores(title, {"tfidf": run.metrics["test"]})
     else:
         frozen = {"frozen_features": run.metrics["frozen_features"]} if "frozen_features" in run.metrics else {}
         print_scores(title, {"classifier": run.metrics["test"], **frozen, "tfidf": run.metrics["baseline"]})
         say_verdict(run.metrics["test"], run.metrics["baseline"])
-    print_confusion(evaluation.predictions.label_names, evaluation.confusion)
+    print_confusion(run.test.label_names, run.confusion)
     minutes, seconds = divmod(round(sum(run.seconds.values())), 60)
     terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s), pictures in {run.path / 'figures'}")
     terminal.say(f'Try it: matinee predict {run.path} "your own sentence"')

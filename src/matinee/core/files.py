@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from hashlib import sha256
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 _REASONS = {
     errno.ENOSPC: "no space left on the device",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed here",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
 }
+# safetensors wraps the number in its own error; torch's writer says no more than where it failed.
+_WRAPPED = re.compile(r"\(os error (\d+)\)")
+_TORCH_WRITER = re.compile(r"inline_container|PytorchStreamWriter|unexpected pos")
 
 
 @contextmanager
@@ -35,13 +40,27 @@ def storage_errors(path: Path | str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REASONS:
+    except StorageError:
+        raise
+    except Exception as error:
+        reason = _refusal(error)
+        if reason is None:
             raise
         raise StorageError(
-            f"Cannot write {path}: {_REASONS[error.errno]}. "
+            f"Cannot write {path}: {reason}. "
             "Free some room, or choose another place with --run-dir, --output or MATINEE_CACHE."
         ) from error
+
+
+def _refusal(error: Exception) -> str | None:
+    """Return why the file system refused a write, None if that is not what went wrong."""
+    if isinstance(error, OSError):
+        return _REASONS.get(error.errno or 0)
+    if wrapped := _WRAPPED.search(str(error)):
+        return _REASONS.get(int(wrapped[1]))
+    if isinstance(error, RuntimeError) and _TORCH_WRITER.search(str(error)):
+        return "a file could not be written whole, most likely for want of space"
+    return None
 
 
 @contextmanager
@@ -58,6 +77,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
+            _flush(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
@@ -93,3 +113,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _flush(path: Path) -> None:
+    """Have the file on the disk before its name is: a name without content is worse than no file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

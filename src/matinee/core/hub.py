@@ -49,6 +49,12 @@ def offline(forbidden: bool = True) -> Iterator[None]:
         set_offline(before)
 
 
+def is_repo_id(name: str) -> bool:
+    """Return whether a name has the form of a repository on the hub, `owner/name`."""
+    owner, _, rest = name.partition("/")
+    return bool(owner and rest) and "/" not in rest and not name.startswith((".", "~"))
+
+
 def hub_reachable() -> bool:
     """Return whether the hub may be asked and answers; at most one request of 5 seconds per process.
 

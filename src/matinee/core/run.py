@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "predictions.parquet"
 
     @property
+    def seen(self) -> Path:
+        """Digests of the train texts, by which they are known again."""
+        return self.path / "train_digests.parquet"
+
+    @property
     def metrics(self) -> Path:
         """Scores with intervals."""
         return self.path / "metrics.json"
@@ -200,11 +205,12 @@ class RunFolder:
         """Replace the history."""
         write_jsonl(self.history, rows)
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """Return the history, empty if there is none yet."""
-        if not self.history.is_file():
-            return []
-        return [json.loads(line) for line in self.history.read_text(encoding="utf-8").splitlines()]
+    def sweep(self) -> None:
+        """Remove temporary files and folders that a killed process left behind; only under the lock."""
+        for folder in (self.path, self.figures):
+            for left in folder.glob(".*"):
+                if left.name != _LOCK:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def finish(self, seconds: dict[str, float]) -> None:
         """Write the manifest: the run is complete.
@@ -231,5 +237,9 @@ class RunFolder:
 
     def _is_scratch(self, path: Path) -> bool:
         """Whether a file is not part of the result: the lock, checkpoints, event files, the old manifest."""
-        first = path.relative_to(self.path).parts[0]
-        return first in {_LOCK, "manifest.json", self.checkpoints.name, self.tensorboard.name}
+        parts = path.relative_to(self.path).parts
+        return any(part.startswith(".") for part in parts) or parts[0] in {
+            "manifest.json",
+            self.checkpoints.name,
+            self.tensorboard.name,
+        }

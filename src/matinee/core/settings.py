@@ -110,8 +110,8 @@ class TrainingSettings:
     warmup_ratio: Annotated[float, Between(0, 1)] = 0.1
     """Share of the steps over which the learning rate rises; then it falls linearly to zero."""
 
-    selection_metric: Literal["log_loss", "accuracy", "f1"] = "log_loss"
-    """Validation score that chooses the epoch whose weights are kept."""
+    selection_metric: Literal["accuracy", "f1", "log_loss"] = "accuracy"
+    """Validation score that chooses the epoch whose weights are kept: the latest one within one standard error of the best; with `log_loss` the best."""
 
     patience: Annotated[int, Between(0, 1000)] = 2
     """Epochs without a better validation score before training stops early; 0 never stops early."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from matinee.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A tag starts with a letter, or a slash and a letter: "a < b" and "<3" are not tags.
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
@@ -41,3 +47,20 @@ def clean(text: str, *, lowercase: bool = False) -> str:
 def same_text_key(text: str) -> str:
     """Return a key under which texts count as the same: cleaned and case-folded."""
     return clean(text).casefold()
+
+
+def as_texts(values: Sequence[str]) -> list[str]:
+    """Return texts as a list: from a list, a tuple, an array of strings, or a pandas Series.
+
+    Raises:
+        DataError: They are not a one-dimensional run of strings.
+    """
+    if isinstance(values, str):
+        raise DataError("texts must be a list of strings: wrap a single one, as in [text].")
+    if getattr(values, "ndim", 1) != 1:
+        raise DataError(f"texts must be one-dimensional: got shape {getattr(values, 'shape', None)}.")
+    texts = list[Any](values)
+    kinds = {type(text).__name__ for text in texts if not isinstance(text, str)}
+    if kinds:
+        raise DataError(f"texts must be strings: got {', '.join(sorted(kinds))}.")
+    return [str(text) for text in texts]

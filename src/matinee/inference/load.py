@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matinee.inference.predictor import Predictor
 
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "spiece.model")
+_LONGEST_NAME = 200
 
 
 def load_predictor(source: str | Path) -> Predictor:
@@ -40,7 +41,9 @@ def load_predictor(source: str | Path) -> Predictor:
 
 def find_model(source: str | Path) -> Path:
     """Return the model folder that a run folder, model folder or hub id stands for."""
-    path = Path(source).expanduser()
+    name, path = str(source), Path(source).expanduser()
+    if len(name) > _LONGEST_NAME:  # a text where the run should stand; the file system would refuse to look
+        raise RunError(f"There is no run folder {name[:60]!r}…: the run comes first, then the texts.")
     if path.is_dir():
         if (path / INFO).is_file() or (not RunFolder(path).is_run and (path / "config.json").is_file()):
             return path
@@ -49,9 +52,7 @@ def find_model(source: str | Path) -> Path:
         return run.model
     if path.exists():
         raise RunError(f"{source} is a file, not a run folder.")
-    name = str(source)
-    owner, _, rest = name.partition("/")
-    if not owner or not rest or "/" in rest or name.startswith("."):
+    if not hub.is_repo_id(name):
         raise RunError(
             f"There is no run folder {name}. Give the folder that `matinee train` printed, its model/ folder, or a hub id (owner/name)."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from matinee.core.text import as_texts
 from matinee.core.types import Predictions
 
 if TYPE_CHECKING:
@@ -32,11 +33,16 @@ def predict(
     ids: Sequence[str] | None = None,
     labels: NDArray[np.int64] | None = None,
 ) -> Predictions:
-    """Return what the predictor says of the texts; ids are their positions where not given."""
+    """Return what the predictor says of the texts; ids are their positions where not given.
+
+    Raises:
+        DataError: The texts are not a one-dimensional run of strings.
+    """
+    given = as_texts(texts)
     return Predictions(
-        ids=[str(i) for i in range(len(texts))] if ids is None else list(ids),
-        texts=list(texts),
-        probabilities=predictor.probabilities(texts),
+        ids=[str(i) for i in range(len(given))] if ids is None else list(ids),
+        texts=given,
+        probabilities=predictor.probabilities(given),
         label_names=predictor.label_names,
         labels=labels,
     )

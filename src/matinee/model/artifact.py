@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
-from matinee.core.errors import RunError, SettingsError
+from matinee.core.errors import RunError
 from matinee.core.files import storage_errors, write_json, write_text
 from matinee.core.settings import TextSettings
 
@@ -103,12 +103,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not tokenizer.is_fast:
         raise RunError(f"{folder} holds no fast tokenizer, and matinee needs one: choose another encoder.")
     return tokenizer
-
-
-def check_length(settings: TextSettings, limit: int | None) -> None:
-    """Raise SettingsError if texts would be longer than the encoder has positions for."""
-    if limit is not None and settings.max_length > limit:
-        raise SettingsError(f"--max-length must be at most {limit} for this encoder, got {settings.max_length}.")
 
 
 def save_classifier(

@@ -107,15 +107,35 @@ def load_config(folder: Path) -> Any:
         ) from error
 
 
-def load_pretrained(auto: Any, folder: Path, config: Any) -> Any:
-    """Load weights through an Auto class, from safetensors alone, in float32."""
+def load_pretrained(auto: Any, folder: Path, config: Any, *, whole: bool = False) -> Any:
+    """Load weights through an Auto class, from safetensors alone, in float32.
+
+    Args:
+        auto: `AutoModel` or one of its kin.
+        folder: A Hugging Face model folder.
+        config: Its configuration.
+        whole: Whether weights that the folder lacks are an error; else they start at random, as a new head must.
+
+    Raises:
+        NotAvailableError: The weights are missing, damaged, or, with `whole`, not all there.
+    """
     with quiet_transformers():
         try:
-            return auto.from_pretrained(
-                folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            model, report = auto.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise NotAvailableError(f"The weights in {folder} cannot be loaded: {_first_line(error)}") from error
+    if whole and report["missing_keys"]:
+        raise NotAvailableError(
+            f"{folder} lacks weights that the classifier needs, {min(report['missing_keys'])} for one."
+        )
+    return model
 
 
 def hidden_dropout(config: Any) -> float:

@@ -66,6 +66,16 @@ CATALOGUE: dict[str, Encoder] = {
 TFIDF = "tfidf"
 
 
+def check_known(name: str) -> None:
+    """Raise NotAvailableError unless a name can be an encoder at all: no network, no time."""
+    if name in CATALOGUE or name == TFIDF or Path(name).expanduser().is_dir() or hub.is_repo_id(name):
+        return
+    raise NotAvailableError(
+        f"Unknown encoder {name!r}.{did_you_mean(name, [*CATALOGUE, TFIDF])} Known: {', '.join(CATALOGUE)}, {TFIDF}; "
+        "a hub id (owner/name) or a local folder works too."
+    )
+
+
 def locate(name: str) -> tuple[Path, str]:
     """Return the folder that holds an encoder and where it came from; fetch it if it is not here.
 
@@ -80,14 +90,11 @@ def locate(name: str) -> tuple[Path, str]:
     Raises:
         NotAvailableError: It is not here and cannot be had, or nothing of that name is known.
     """
-    if Path(name).expanduser().is_dir():
-        return _checked(Path(name).expanduser()), "folder"
-    entry = CATALOGUE.get(name)
-    if entry is None and not _looks_like_hub_id(name):
-        raise NotAvailableError(
-            f"Unknown encoder {name!r}.{did_you_mean(name, [*CATALOGUE, TFIDF])} Known: {', '.join(CATALOGUE)}, {TFIDF}; "
-            "a hub id (owner/name) or a local folder works too."
-        )
+    check_known(name)
+    entry, folder = CATALOGUE.get(name), Path(name).expanduser()
+    # A folder that happens to be called "bert" is no encoder, and must not hide the one of that name.
+    if folder.is_dir() and (entry is None or (folder / "config.json").is_file()):
+        return _checked(folder), "folder"
     hub_id = entry.hub_id if entry else name
     cached = hub.cached_snapshot(hub_id, "model", HUB_FILES, required=_NEEDED)
     if cached:
@@ -141,11 +148,6 @@ def catalogue() -> list[dict[str, Any]]:
         "note": "the linear baseline, trained in seconds",
     }
     return [*rows, linear]
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    owner, _, rest = name.partition("/")
-    return bool(owner and rest) and "/" not in rest and not name.startswith((".", "~"))
 
 
 def _checked(folder: Path) -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from matinee.core.progress import progress
 from matinee.model.precision import autocast
-from matinee.tokens import length_batches, pad
+from matinee.tokens import LENGTH_STEP, length_batches, pad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,14 +41,15 @@ def run_batches(
         One row per text, in the order given, shape (n_texts, whatever `compute` returns per text).
     """
     device = next(model.parameters()).device
+    lengths = [len(row) for row in ids]
     rows: NDArray[np.float32] | None = None
     was_training, done = model.training, 0
     model.eval()
     try:
         with torch.inference_mode(), autocast(device, precision), progress(description, len(ids), "texts") as bar:
-            for batch in length_batches([len(row) for row in ids]):
-                tensors = (torch.from_numpy(part).to(device) for part in pad([ids[i] for i in batch], pad_id))
-                output = compute(*tensors).float().cpu().numpy()
+            for batch in length_batches(lengths):
+                padded = pad([ids[i] for i in batch], pad_id, multiple=LENGTH_STEP, at_most=max(lengths))
+                output = compute(*(torch.from_numpy(part).to(device) for part in padded)).float().cpu().numpy()
                 rows = np.empty((len(ids), *output.shape[1:]), dtype=np.float32) if rows is None else rows
                 rows[batch] = output
                 done += len(batch)

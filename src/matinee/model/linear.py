@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 if TYPE_CHECKING:
@@ -44,7 +43,13 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def fit_linear_head(
-    features: Any, labels: NDArray[np.int64], n_labels: int, candidates: Sequence[float], *, seed: int
+    features: Any,
+    labels: NDArray[np.int64],
+    n_labels: int,
+    candidates: Sequence[float],
+    *,
+    seed: int,
+    gentle: bool = False,
 ) -> LinearHead:
     """Fit a logistic regression, its inverse regularisation strength C chosen by cross-validated log-loss.
 
@@ -52,24 +57,32 @@ def fit_linear_head(
         features: Shape (n_texts, n_features), dense or sparse.
         labels: Shape (n_texts,); a label may be absent, its probability is then next to nothing.
         n_labels: How many there are.
-        candidates: Values of C to choose from.
+        candidates: Values of C to choose from, ascending.
         seed: Of the folds.
+        gentle: Take the smallest C whose loss is within one standard error of the best (Hastie, Tibshirani & Friedman
+            2009, "The Elements of Statistical Learning", section 7.10), and not the best itself.
     """
-    strength = _choose_strength(features, labels, candidates, seed)
+    strength = _choose_strength(features, labels, candidates, seed, gentle)
     return _as_head(_fit(features, labels, strength), n_labels)
 
 
-def fit_standardised_head(
+def fit_scaled_head(
     features: NDArray[np.float32], labels: NDArray[np.int64], n_labels: int, candidates: Sequence[float], *, seed: int
 ) -> LinearHead:
-    """Fit on standardised features, and return the equal head for the raw ones."""
-    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
-    head = fit_linear_head((features - mean) / std, labels, n_labels, candidates, seed=seed)
-    weight = head.weight / std
+    """Fit gently on features brought to a common scale, and return the equal head for the raw ones.
+
+    All features share one scale, so that C means the same for every encoder. A scale for each would blow up the weights
+    of features that hardly vary, and large weights in the head are large gradients in the encoder (docs/lab.md).
+    """
+    mean, scale = features.mean(axis=0), float(features.std(axis=0).mean()) + 1e-6
+    head = fit_linear_head((features - mean) / scale, labels, n_labels, candidates, seed=seed, gentle=True)
+    weight = head.weight / scale
     return LinearHead(weight, head.bias - weight @ mean)
 
 
-def _choose_strength(features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int) -> float:
+def _choose_strength(
+    features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int, gentle: bool
+) -> float:
     rarest = int(np.bincount(labels)[np.unique(labels)].min())
     n_folds = min(5, rarest)
     if len(candidates) == 1 or n_folds < 2:
@@ -77,16 +90,26 @@ def _choose_strength(features: Any, labels: NDArray[np.int64], candidates: Seque
     folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels))
     if len(labels) > _MANY_TEXTS:
         folds = folds[:1]
+    losses = np.array([_held_out_losses(features, labels, folds, strength) for strength in candidates])
+    means = losses.mean(axis=1)
+    best = int(means.argmin())
+    if not gentle:
+        return candidates[best]
+    error = losses[best].std() / np.sqrt(losses.shape[1])
+    return candidates[int((means <= means[best] + error).argmax())]
 
-    def held_out_loss(strength: float) -> float:
-        losses = []
-        for fit_rows, check_rows in folds:
-            model = _fit(features[fit_rows], labels[fit_rows], strength)
-            probabilities = model.predict_proba(features[check_rows])
-            losses.append(log_loss(labels[check_rows], probabilities, labels=model.classes_))
-        return float(np.mean(losses))
 
-    return min(candidates, key=held_out_loss)
+def _held_out_losses(
+    features: Any, labels: NDArray[np.int64], folds: Sequence[tuple[Any, Any]], strength: float
+) -> NDArray[np.float64]:
+    """Return the log-loss of each held-out text."""
+    losses = []
+    for fit_rows, check_rows in folds:
+        model = _fit(features[fit_rows], labels[fit_rows], strength)
+        column = np.searchsorted(model.classes_, labels[check_rows])
+        said = model.predict_proba(features[check_rows])[np.arange(len(check_rows)), column]
+        losses.append(-np.log(np.maximum(said, np.finfo(np.float64).tiny)))
+    return np.concatenate(losses)
 
 
 def _fit(features: Any, labels: NDArray[np.int64], strength: float) -> Any:

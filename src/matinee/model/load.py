@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoModel, AutoModelForSequenceClassification
 
@@ -38,24 +38,30 @@ def prepare_texts(tokenizer: PreTrainedTokenizerFast, settings: TextSettings) ->
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
-    """Return the transformer classifier in a model folder, matinee's own or any plain Hugging Face one."""
+    """Return the transformer classifier in a model folder, matinee's own or any plain Hugging Face one.
+
+    Raises:
+        RunError: The folder holds no classifier, or not all of one.
+    """
     config = load_config(folder)
-    if (folder / INFO).is_file():
-        info = ClassifierInfo.read(folder)
-        if info.text is None:
-            raise RunError(f"{folder / INFO} is damaged: it says nothing of the text preparation.")
-        text, label_names = info.text, info.label_names
-    else:
-        text = TextSettings(lowercase=False, max_length=min(longest_input(config) or 512, 512), truncation="head")
-        label_names = tuple(str(config.id2label[i]) for i in range(config.num_labels))
-        if not any("SequenceClassification" in name for name in config.architectures or []):
-            raise RunError(
-                f"{folder} is not a classifier: it holds {', '.join(config.architectures or ['no architecture'])}."
-            )
-    preparation = prepare_texts(load_tokenizer(folder), text)
-    if (folder / "head.safetensors").is_file():
-        model = MeanPooledClassifier(load_pretrained(AutoModel, folder, config), len(label_names), 0.0)
+    info = ClassifierInfo.read(folder) if (folder / INFO).is_file() else _foreign_info(folder, config)
+    if info.text is None:
+        raise RunError(f"{folder / INFO} is damaged: it says nothing of the text preparation.")
+    preparation = prepare_texts(load_tokenizer(folder), info.text)
+    if info.pooling == "mean":
+        model = MeanPooledClassifier(load_pretrained(AutoModel, folder, config, whole=True), len(info.label_names), 0.0)
         load_head(model, folder)
     else:
-        model = load_pretrained(AutoModelForSequenceClassification, folder, config)
-    return LoadedClassifier(model.eval(), preparation, label_names)
+        model = load_pretrained(AutoModelForSequenceClassification, folder, config, whole=True)
+    return LoadedClassifier(model.eval(), preparation, info.label_names)
+
+
+def _foreign_info(folder: Path, config: Any) -> ClassifierInfo:
+    """Return what can be known of a classifier that matinee did not make: its texts are cut as `pipeline` would."""
+    if not any("SequenceClassification" in name for name in config.architectures or []):
+        raise RunError(
+            f"{folder} is not a classifier: it holds {', '.join(config.architectures or ['no architecture'])}."
+        )
+    text = TextSettings(lowercase=False, max_length=min(longest_input(config) or 512, 512), truncation="head")
+    label_names = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    return ClassifierInfo("transformer", str(folder), label_names, "cls", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
+from matinee.core.wording import score_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,17 +43,29 @@ head = load_file("head.safetensors")
 with open("matinee.json", encoding="utf-8") as file:
     labels = json.load(file)["label_names"]
 
-inputs = tokenizer(["your own sentence"], truncation=True, padding=True, return_tensors="pt")
-with torch.no_grad():
-    hidden = encoder(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
-mask = inputs["attention_mask"].unsqueeze(-1)
-pooled = (hidden * mask).sum(1) / mask.sum(1)
-probabilities = torch.softmax(pooled @ head["weight"].T + head["bias"], dim=-1)
-print(dict(zip(labels, probabilities[0].tolist())))
+
+def classify(text):
+    ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    room = {max_length} - 2
+    if len(ids) > room:
+        ids = {cut}
+    ids = torch.tensor([[tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]])
+    with torch.no_grad():
+        pooled = encoder(ids, torch.ones_like(ids)).last_hidden_state.mean(1)
+    return dict(zip(labels, torch.softmax(pooled @ head["weight"].T + head["bias"], dim=-1)[0].tolist()))
+
+
+print(classify("your own sentence"))
 ```
 
-Not part of it: matinee's cleaning (HTML tags and entities, control characters, white space{lowercase}){truncation}.
+Not part of it: matinee's cleaning (HTML tags and entities, control characters, white space{lowercase}).
 """
+
+_CUTS = {
+    "head": "ids[:room]",
+    "tail": "ids[-room:]",
+    "head+tail": "ids[: round({head_share} * room)] + ids[len(ids) - (room - round({head_share} * room)) :]",
+}
 
 _LINEAR = """This is the linear baseline, tf-idf of words and word pairs with logistic regression: `tfidf.json` holds the vocabulary,
 `tfidf.safetensors` the weights. matinee reads it.
@@ -95,24 +108,26 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         "| | this classifier | tf-idf baseline |",
         "| --- | --- | --- |",
     ]
-    lines += [f"| {name} | {_interval(test[name])} | {_interval(baseline[name])} |" for name in _METRICS]
+    lines += [f"| {name} | {score_in_words(test[name])} | {score_in_words(baseline[name])} |" for name in _METRICS]
     return "\n".join([*lines, "", "In brackets: 95 % bootstrap intervals.", ""])
-
-
-def _interval(score: Mapping[str, Any]) -> str:
-    if score["value"] is None:
-        return "–"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _usage(settings: Settings) -> str:
     if settings.model.encoder == "tfidf":
         return _LINEAR
-    lowercase = ", lower case" if settings.text.lowercase else ""
-    truncation = (
-        f", and its truncation to the first {settings.text.head_share:.0%} and the last part of {settings.text.max_length} tokens"
-        if settings.text.truncation == "head+tail"
-        else ""
-    )
-    template = _PLAIN if settings.model.pooling == "cls" else _POOLED
-    return template.replace("{lowercase}", lowercase).replace("{truncation}", truncation)
+    text = settings.text
+    words = {
+        "{cut}": _CUTS[text.truncation],
+        "{max_length}": str(text.max_length),
+        "{head_share}": f"{text.head_share:g}",
+        "{lowercase}": ", lower case" if text.lowercase else "",
+        "{truncation}": (
+            f", and its truncation: of a text longer than {text.max_length} tokens it reads the beginning and the end"
+            if text.truncation == "head+tail"
+            else ""
+        ),
+    }
+    usage = _PLAIN if settings.model.pooling == "cls" else _POOLED
+    for name, value in words.items():
+        usage = usage.replace(name, value)
+    return usage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ def history_rows(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if set(row) - {"step", "epoch"}]
 
 
+def _finite(value: Any) -> Any:
+    """Return the value, None for the infinities and NaN of a diverging training: JSON has no word for them."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class HistoryCallback(TrainerCallback):  # type: ignore[misc]
     """Writes `history.jsonl` after every logged step, so that a running training can be followed."""
 
@@ -43,6 +49,30 @@ class HistoryCallback(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Rewrite the file from the Trainer's whole log: after a resume nothing stands in it twice."""
         self.run.write_history(history_rows(state.log_history))
+
+
+class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
+    """Prefers the latest epoch whose validation score is within one standard error of the best.
+
+    With 200 validation texts an accuracy of 0.85 has a standard error of 0.025: the best of a few epochs is mostly the
+    luckiest. The learning rate falls to zero, so that of epochs that cannot be told apart the last one is the safest bet;
+    in docs/lab.md, choosing the luckiest cost up to four points of accuracy. The rule is the one-standard-error rule of
+    Breiman et al. 1984, with "later" in the place of "simpler".
+
+    It runs before the Trainer looks for a strictly better score, which then keeps the epoch too.
+    """
+
+    def __init__(self, metric: str, n_validation: int) -> None:
+        self.metric = metric
+        self.n_validation = n_validation
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Keep this epoch if it is as good as the best so far."""
+        best, score = state.best_metric, metrics[f"eval_{self.metric}"]
+        if best is None or not state.global_step:
+            return
+        if score >= best - math.sqrt(best * (1 - best) / self.n_validation):
+            state.best_global_step = state.global_step
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]
@@ -93,7 +123,11 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave, once the state is safe."""
-        if self.asked and state.global_step < state.max_steps:
+        self.raise_if_asked(state)
+
+    def raise_if_asked(self, state: Any) -> None:
+        """Raise InterruptedTrainingError if Ctrl-C was pressed."""
+        if self.asked:
             raise InterruptedTrainingError(
                 f"Stopped at step {state.global_step} of {state.max_steps}; the state is saved. "
                 f"Continue with `matinee train --resume {self.run.path}`."

@@ -6,10 +6,13 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+from matinee.core.errors import RunError
 from matinee.core.files import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -26,6 +29,28 @@ def latest_checkpoint(folder: Path) -> Path | None:
         return None
     _relocate(whole[-1])
     return whole[-1]
+
+
+def is_finished(checkpoint: Path) -> bool:
+    """Return whether training was over when the checkpoint was written: all steps done, or stopped early."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    control = state["stateful_callbacks"].get("TrainerControl", {}).get("args", {})
+    return state["global_step"] >= state["max_steps"] or bool(control.get("should_training_stop"))
+
+
+def load_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Give `model` the weights of a checkpoint.
+
+    Raises:
+        RunError: They are damaged, or not this model's.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    try:
+        load_model(model, checkpoint / "model.safetensors")
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"The weights in {checkpoint} are damaged: train anew with --overwrite.") from error
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -10,18 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    Trainer,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.integrations import TensorBoardCallback
 
+from matinee.core.errors import SettingsError
 from matinee.core.files import storage_errors
 from matinee.core.progress import progress
 from matinee.core.types import Predictions
 from matinee.evaluation import point_scores
 from matinee.model.linear import softmax
 from matinee.model.quiet import quiet_transformers
-from matinee.tokens import pad
-from matinee.training.callbacks import HistoryCallback, ProgressCallback, StopCallback, history_rows
-from matinee.training.checkpoints import latest_checkpoint
+from matinee.tokens import LENGTH_STEP, pad
+from matinee.training.callbacks import (
+    HistoryCallback,
+    LaterIfAsGoodCallback,
+    ProgressCallback,
+    StopCallback,
+    history_rows,
+)
+from matinee.training.checkpoints import is_finished, latest_checkpoint, load_weights
+from matinee.training.sampler import EpochCallback, LengthWindowSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,6 +99,7 @@ def fit(
     pad_id: int,
     precision: str,
     run: RunFolder,
+    throwaway: bool = False,
 ) -> FitResult:
     """Fine-tune `model` in place and leave it with the weights of its best validation epoch.
 
@@ -99,44 +115,75 @@ def fit(
         pad_id: Padding token id.
         precision: `"fp32"` or `"bf16"`.
         run: Where checkpoints, history and event files go.
+        throwaway: Whether the folder goes afterwards: no history, no events, nothing to resume from, Ctrl-C as usual.
 
     Raises:
+        SettingsError: The validation split cannot tell one epoch from another by the selection metric.
         InterruptedTrainingError: Ctrl-C; the state is saved.
         StorageError: The disk is full.
     """
+    _check_selection(settings, validation, label_names)
     checkpoint = latest_checkpoint(run.checkpoints)
-    if checkpoint is not None:
-        logger.info(f"Resuming from {checkpoint}")
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         stack.enter_context(storage_errors(run.checkpoints))
-        stop = stack.enter_context(StopCallback(run))
         trainer = _FineTuner(
             model=model,
-            args=training_arguments(settings, run, len(train), precision, resumed=checkpoint is not None),
+            args=training_arguments(settings, run, len(train), precision, throwaway=throwaway),
             train_dataset=train,
             eval_dataset=validation,
-            data_collator=_Collator(pad_id),
+            data_collator=_Collator(pad_id, longest=max(len(row) for row in (*train.ids, *validation.ids))),
             compute_metrics=_metrics(label_names),
-            callbacks=[HistoryCallback(run), stop],
         )
         bar = stack.enter_context(progress("Fine-tuning", _planned_steps(settings, len(train)), "steps"))
         trainer.add_callback(ProgressCallback(bar))
-        trainer.add_callback(TensorBoardCallback(stack.enter_context(_event_writer(run, checkpoint))))
         if settings.patience:
             trainer.add_callback(EarlyStoppingCallback(settings.patience))
+        if settings.selection_metric != "log_loss":  # a mean over all texts, with no such luck in it
+            trainer.add_callback(LaterIfAsGoodCallback(settings.selection_metric, len(validation)))
+        if throwaway:
+            trainer.train()
+        else:
+            trainer.add_callback(HistoryCallback(run))
+            trainer.add_callback(TensorBoardCallback(stack.enter_context(_event_writer(run, checkpoint))))
+            _train_resumable(trainer, run, checkpoint)
+        # Mixed precision stays wrapped around the model's forward pass; predictions are made in float32.
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        state = trainer.state
+        load_weights(model, run.checkpoints / f"checkpoint-{state.best_global_step}")
+    history = history_rows(state.log_history)
+    return FitResult(history, (state.best_global_step or 0) / _steps_per_epoch(settings, len(train)), state.global_step)
+
+
+def _train_resumable(trainer: _FineTuner, run: RunFolder, checkpoint: Path | None) -> None:
+    """Train, or go on from a checkpoint, in such a way that Ctrl-C leaves something to go on from."""
+    if checkpoint is not None and is_finished(checkpoint):
+        # Training was over, and what comes after it was cut off. The Trainer would take it up again.
+        trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        return
+    if checkpoint is not None:
+        logger.info(f"Resuming from {checkpoint}")
+        trainer.args.eval_on_start = False
+    with StopCallback(run) as stop:
+        trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    history = history_rows(trainer.state.log_history)
-    run.write_history(history)
-    kept_epoch = (trainer.state.best_global_step or 0) / _steps_per_epoch(settings, len(train))
-    return FitResult(history, kept_epoch, trainer.state.global_step)
+        stop.raise_if_asked(trainer.state)
+
+
+def _check_selection(settings: TrainingSettings, validation: TokenizedSplit, label_names: tuple[str, ...]) -> None:
+    """Raise SettingsError if F1 shall choose the epoch, and there is no positive text to find."""
+    if settings.selection_metric == "f1" and len(label_names) == 2 and not (validation.labels == 1).any():
+        raise SettingsError(
+            f"--selection-metric f1 needs validation texts of the positive label {label_names[1]!r}, and there are none: "
+            "take another metric, or more validation texts."
+        )
 
 
 def training_arguments(
-    settings: TrainingSettings, run: RunFolder, n_train: int, precision: str, *, resumed: bool
+    settings: TrainingSettings, run: RunFolder, n_train: int, precision: str, *, throwaway: bool
 ) -> TrainingArguments:
     """Return the Trainer's arguments for our settings."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(run.checkpoints),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
@@ -144,7 +191,7 @@ def training_arguments(
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup_ratio,
+        warmup_steps=math.ceil(settings.warmup_ratio * _planned_steps(settings, n_train)),
         lr_scheduler_type="linear",
         optim="adamw_torch",
         bf16=precision == "bf16",
@@ -152,10 +199,10 @@ def training_arguments(
         seed=settings.seed,
         data_seed=settings.seed,
         eval_strategy="epoch",
-        eval_on_start=not resumed,
+        eval_on_start=True,
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        save_only_model=throwaway,
         metric_for_best_model="loss" if settings.selection_metric == "log_loss" else settings.selection_metric,
         greater_is_better=settings.selection_metric != "log_loss",
         restore_callback_states_from_checkpoint=True,
@@ -166,6 +213,9 @@ def training_arguments(
         label_names=["labels"],
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # One device: the Trainer would spread over all GPUs it sees, and the batch would be as many times larger.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class _FineTuner(Trainer):  # type: ignore[misc]
@@ -181,6 +231,13 @@ class _FineTuner(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        lengths = [len(ids) for ids in self.train_dataset.ids]
+        step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        self._sampler = LengthWindowSampler(lengths, step, self.args.seed)
+        self.add_callback(EpochCallback(self._sampler))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthWindowSampler:
+        return self._sampler
 
     def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         labels = inputs["labels"]
@@ -200,13 +257,16 @@ class _FineTuner(Trainer):  # type: ignore[misc]
 
 
 class _Collator:
-    """Pads each batch to its own longest text."""
+    """Pads each batch to its own longest text, rounded up a little."""
 
-    def __init__(self, pad_id: int) -> None:
+    def __init__(self, pad_id: int, longest: int) -> None:
         self.pad_id = pad_id
+        self.longest = longest
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        input_ids, attention_mask = pad([row["input_ids"] for row in rows], self.pad_id)
+        input_ids, attention_mask = pad(
+            [row["input_ids"] for row in rows], self.pad_id, multiple=LENGTH_STEP, at_most=self.longest
+        )
         return {
             "input_ids": torch.from_numpy(input_ids),
             "attention_mask": torch.from_numpy(attention_mask),

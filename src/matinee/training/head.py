@@ -7,13 +7,12 @@ points of accuracy: docs/lab.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from matinee.model.features import frozen_features
-from matinee.model.linear import LinearHead, fit_standardised_head
+from matinee.model.linear import fit_scaled_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,33 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from matinee.core.types import SplitName
     from matinee.model.classifier import MeanPooledClassifier
 
-_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
-
-
-@dataclass(frozen=True)
-class FrozenBaseline:
-    """The encoder without fine-tuning, as a baseline.
-
-    Attributes:
-        head: What the classifier's head was set to.
-        probabilities: Of the texts of each split but train, shape (n_texts, n_labels).
-    """
-
-    head: LinearHead
-    probabilities: dict[str, NDArray[np.float64]]
+_STRENGTHS = (0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.1)
 
 
 def start_head(
     model: MeanPooledClassifier,
-    splits: Mapping[str, list[NDArray[np.int32]]],
+    splits: Mapping[SplitName, list[NDArray[np.int32]]],
     labels: NDArray[np.int64],
     *,
     pad_id: int,
     precision: str,
     seed: int,
-) -> FrozenBaseline:
+) -> dict[SplitName, NDArray[np.float64]]:
     """Fit the head on the frozen features of the train split and put it into `model`.
 
     Args:
@@ -57,10 +44,13 @@ def start_head(
         pad_id: Padding token id.
         precision: `"fp32"` or `"bf16"`.
         seed: Of the folds that choose the regularisation.
+
+    Returns:
+        Label probabilities of each split but train, shape (n_texts, n_labels): the encoder without fine-tuning, a baseline.
     """
     features = {name: frozen_features(model, ids, pad_id, precision) for name, ids in splits.items()}
-    head = fit_standardised_head(features["train"], labels, model.head.out_features, _STRENGTHS, seed=seed)
+    head = fit_scaled_head(features["train"], labels, model.head.out_features, _STRENGTHS, seed=seed)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(head.weight))
         model.head.bias.copy_(torch.from_numpy(head.bias))
-    return FrozenBaseline(head, {name: head.probabilities(f) for name, f in features.items() if name != "train"})
+    return {name: head.probabilities(of) for name, of in features.items() if name != "train"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,9 @@ from matinee.core.schema import Layer, resolve
 from matinee.workflow.fitting import CLASSIFIER
 
 if TYPE_CHECKING:
-    from matinee.core.types import Predictions, SplitName
+    from matinee.core.types import Predictions, Split, SplitName
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Evaluation:
         confusion: Counts, true label by predicted label.
         baselines: Scores of the run's baselines on the same texts, by name; empty for other data.
         folder: Where everything was written; None if it was not.
+        seen: How many of the texts the classifier was trained on; None where nobody knows.
     """
 
     predictions: Predictions
@@ -36,6 +41,7 @@ class Evaluation:
     confusion: list[list[int]]
     baselines: dict[str, dict[str, Any]]
     folder: Path | None = None
+    seen: int | None = None
 
 
 def evaluate(
@@ -61,7 +67,7 @@ def evaluate(
     """
     if data is None:
         said, baselines = _stored(Path(run), split)
-        return _score(said, baselines, Path(output) if output else None, run)
+        return _score(said, baselines, Path(output) if output else None, {"run": str(run), "split": split})
     from matinee.data import read_split
     from matinee.inference import load_predictor, predict
 
@@ -71,8 +77,9 @@ def evaluate(
         predictor = load_predictor(run)
         labelled = read_split(str(data), resolved.data, predictor.label_names, split=split)
         said = predict(predictor, labelled.texts, ids=labelled.ids, labels=labelled.labels)
-    folder = Path(output) if output else _default_output(Path(run), str(data))
-    return _score(said, {}, folder, run)
+        seen = _count_seen(Path(run), labelled)
+    folder = Path(output) if output else _default_output(Path(run), str(data), split)
+    return _score(said, {}, folder, {"run": str(run), "data": str(data), "split": split}, seen)
 
 
 def _stored(path: Path, split: str) -> tuple[Predictions, dict[str, Predictions]]:
@@ -88,13 +95,38 @@ def _stored(path: Path, split: str) -> tuple[Predictions, dict[str, Predictions]
     return stored[split, CLASSIFIER], baselines
 
 
-def _default_output(run: Path, data: str) -> Path | None:
+def _count_seen(path: Path, labelled: Split) -> int | None:
+    """Return how many of the texts were trained on, and warn of them; None where the run's folder is not at hand."""
+    from matinee.data import count_seen
+
+    run = RunFolder(path)
+    if not run.is_run:
+        return None
+    seen = count_seen(run.seen, labelled)
+    if seen:
+        logger.warning(
+            f"{seen:,} of the {len(labelled):,} texts are among those the classifier was trained on: "
+            "these scores say little of new texts."
+        )
+    return seen
+
+
+def _default_output(run: Path, data: str, split: str) -> Path | None:
+    """Return a folder of its own for every dataset and split, inside the run; None where there is no run."""
     if not RunFolder(run).is_run:
         return None
-    return run / "evaluations" / ("".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).name) or "data")
+    where = str(Path(data).resolve()) if Path(data).exists() else data
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).name) or "data"
+    return run / "evaluations" / f"{name}-{sha256(f'{where}:{split}'.encode()).hexdigest()[:8]}"
 
 
-def _score(said: Predictions, baselines: dict[str, Predictions], folder: Path | None, run: str | Path) -> Evaluation:
+def _score(
+    said: Predictions,
+    baselines: dict[str, Predictions],
+    folder: Path | None,
+    about: dict[str, str],
+    seen: int | None = 0,
+) -> Evaluation:
     from matinee.evaluation import class_report, confusion_matrix, score, write_predictions
     from matinee.report import write_figures
 
@@ -105,9 +137,14 @@ def _score(said: Predictions, baselines: dict[str, Predictions], folder: Path | 
         confusion=confusion_matrix(said).tolist(),
         baselines={name: score(other) for name, other in baselines.items()},
         folder=folder,
+        seen=seen,
     )
     if folder is not None:
-        write_predictions(folder / "predictions.parquet", {("test", CLASSIFIER): said})
+        split = about["split"]
+        write_predictions(folder / "predictions.parquet", {(split, CLASSIFIER): said})
         write_figures(folder / "figures", said, [], kept_epoch=None)
-        write_json(folder / "metrics.json", {"run": str(run), "test": evaluation.metrics})
+        write_json(
+            folder / "metrics.json",
+            {**about, "seen_in_training": seen, split: evaluation.metrics, **evaluation.baselines},
+        )
     return evaluation

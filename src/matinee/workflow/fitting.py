@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
 
     from matinee.core.run import RunFolder
     from matinee.core.settings import Settings, TextSettings
+    from matinee.core.types import SplitName
     from matinee.inference import Predictor
+    from matinee.inference.backends.tfidf import TfidfPredictor
+    from matinee.inference.backends.torch import TorchPredictor
+    from matinee.training import FitResult
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +68,23 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned encoder.
+
+    Attributes:
+        predictor: Ready to predict.
+        tokenizer: The encoder's own, for the model folder.
+        result: What fine-tuning did.
+        frozen: Probabilities of the encoder before fine-tuning, by split; empty where the head started at random.
+    """
+
+    predictor: TorchPredictor
+    tokenizer: PreTrainedTokenizerFast
+    result: FitResult
+    frozen: dict[SplitName, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
 class LocatedEncoder:
     """An encoder on this machine, checked to fit the settings."""
 
@@ -98,16 +120,24 @@ def check_encoder(encoder: LocatedEncoder, text: TextSettings) -> None:
 def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder, watch: Watch) -> Fitted:
     """Train what the settings ask for, and the baselines beside it; save the classifier into the run folder."""
     with watch.stage("baseline"):
-        linear = _fit_linear(dataset, settings)
+        linear = fit_linear(dataset, settings)
         predictions = _predict_hold_outs(linear, dataset, TFIDF)
     if encoder.folder is None:
         _save_linear(linear, settings, run)
         same = {(split, CLASSIFIER): said for (split, _), said in predictions.items()}
         return Fitted(linear, {**same, **predictions})
-    return _fine_tune(dataset, settings, encoder, run, watch, predictions)
+    tuned = fine_tune(dataset, settings, encoder, run, watch)
+    _save_tuned(tuned, settings, run)
+    with watch.stage("predicting"):
+        predictions = {**_predict_hold_outs(tuned.predictor, dataset, CLASSIFIER), **predictions}
+    for name, probabilities in tuned.frozen.items():
+        split = dataset.splits[name]
+        predictions[name, FROZEN] = _as_predictions(split, probabilities, dataset.label_names)
+    return Fitted(tuned.predictor, predictions, tuned.result.history, tuned.result.kept_epoch)
 
 
-def _fit_linear(dataset: Dataset, settings: Settings) -> Any:
+def fit_linear(dataset: Dataset, settings: Settings) -> TfidfPredictor:
+    """Return the linear baseline, fitted on the train split."""
     from matinee.inference.backends.tfidf import TfidfPredictor
     from matinee.model.tfidf import fit_tfidf
 
@@ -116,83 +146,78 @@ def _fit_linear(dataset: Dataset, settings: Settings) -> Any:
     return TfidfPredictor(model, dataset.label_names)
 
 
-def _save_linear(predictor: Any, settings: Settings, run: RunFolder) -> None:
-    from matinee.model.artifact import ClassifierInfo, save_tfidf
-
-    save_tfidf(run.model, predictor.model, ClassifierInfo("tfidf", settings.model.encoder, predictor.label_names))
-
-
-def _fine_tune(
+def fine_tune(
     dataset: Dataset,
     settings: Settings,
     encoder: LocatedEncoder,
     run: RunFolder,
     watch: Watch,
-    predictions: dict[tuple[str, str], Predictions],
-) -> Fitted:
-    """Fine-tune the encoder; `predictions` are the linear baseline's, the others are added."""
+    *,
+    throwaway: bool = False,
+) -> Tuned:
+    """Fine-tune the encoder on the train split and keep its best epoch on the validation split.
+
+    Args:
+        dataset: With train and validation; the frozen encoder is scored on every other split.
+        settings: All of them.
+        encoder: Where it is.
+        run: Where checkpoints go.
+        watch: Told how long each stage takes.
+        throwaway: Whether the folder goes afterwards: nothing is kept for a resume then.
+    """
     import transformers
 
     from matinee.inference.backends.torch import TorchPredictor
-    from matinee.model.artifact import ClassifierInfo, load_tokenizer, save_classifier
+    from matinee.model.artifact import load_tokenizer
     from matinee.model.classifier import build_classifier
     from matinee.model.load import prepare_texts
     from matinee.model.precision import best_device, choose_precision
-    from matinee.training import TokenizedSplit, fit
+    from matinee.training import TokenizedSplit, fit, start_head
 
     assert encoder.folder is not None  # noqa: S101 - narrows a type
-    transformers.set_seed(settings.training.seed)
-    device = best_device()
+    seed, device = settings.training.seed, best_device()
     precision = choose_precision(settings.training.precision, device)
     logger.info(f"Training on {device.type} in {precision}")
+    transformers.set_seed(seed)
     tokenizer = load_tokenizer(encoder.folder)
     preparation = prepare_texts(tokenizer, settings.text)
     model = build_classifier(encoder.folder, settings.model, dataset.label_names).to(device)
     with watch.stage("tokenising"):
         ids = {name: preparation.encode(split.texts) for name, split in dataset.splits.items()}
+    frozen: dict[SplitName, NDArray[np.float64]] = {}
     if settings.model.head == "fitted":
+        labels = dataset.splits["train"].labels
         with watch.stage("fitted head"):
-            predictions = {**predictions, **_start_head(model, ids, dataset, preparation.pad_id, precision, settings)}
+            frozen = start_head(model, ids, labels, pad_id=preparation.pad_id, precision=precision, seed=seed)
+    transformers.set_seed(seed)
     with watch.stage("fine-tuning"):
-        transformers.set_seed(settings.training.seed)
-        tokenized = {n: TokenizedSplit(ids[n], dataset.splits[n].labels) for n in ("train", "validation")}
         result = fit(
             model,
-            tokenized["train"],
-            tokenized["validation"],
+            TokenizedSplit(ids["train"], dataset.splits["train"].labels),
+            TokenizedSplit(ids["validation"], dataset.splits["validation"].labels),
             settings.training,
             label_names=dataset.label_names,
             pad_id=preparation.pad_id,
             precision=precision,
             run=run,
+            throwaway=throwaway,
         )
-    info = ClassifierInfo(
-        "transformer", settings.model.encoder, dataset.label_names, settings.model.pooling, preparation.settings
-    )
-    save_classifier(run.model, model, preparation, tokenizer, info)
-    predictor = TorchPredictor(model, preparation, dataset.label_names)
-    with watch.stage("predicting"):
-        predictions = {**_predict_hold_outs(predictor, dataset, CLASSIFIER), **predictions}
-    return Fitted(predictor, predictions, result.history, result.kept_epoch)
+    return Tuned(TorchPredictor(model, preparation, dataset.label_names), tokenizer, result, frozen)
 
 
-def _start_head(
-    model: Any,
-    ids: dict[Any, list[NDArray[np.int32]]],
-    dataset: Dataset,
-    pad_id: int,
-    precision: str,
-    settings: Settings,
-) -> dict[tuple[str, str], Predictions]:
-    from matinee.training import start_head
+def _save_linear(predictor: TfidfPredictor, settings: Settings, run: RunFolder) -> None:
+    from matinee.model.artifact import ClassifierInfo, save_tfidf
 
-    baseline = start_head(
-        model, ids, dataset.splits["train"].labels, pad_id=pad_id, precision=precision, seed=settings.training.seed
-    )
-    return {
-        (name, FROZEN): _as_predictions(dataset.splits[name], probabilities, dataset.label_names)  # type: ignore[index]
-        for name, probabilities in baseline.probabilities.items()
-    }
+    save_tfidf(run.model, predictor.model, ClassifierInfo("tfidf", settings.model.encoder, predictor.label_names))
+
+
+def _save_tuned(tuned: Tuned, settings: Settings, run: RunFolder) -> None:
+    from matinee.model.artifact import ClassifierInfo, save_classifier
+
+    predictor, model = tuned.predictor, settings.model
+    text = predictor.preparation.settings
+    info = ClassifierInfo("transformer", model.encoder, predictor.label_names, model.pooling, text)
+    save_classifier(run.model, predictor.model, predictor.preparation, tuned.tokenizer, info)
 
 
 def _predict_hold_outs(predictor: Predictor, dataset: Dataset, name: str) -> dict[tuple[str, str], Predictions]:

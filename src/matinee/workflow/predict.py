@@ -38,8 +38,6 @@ class Classifier:
         """Return what the classifier says of the texts; iterating over it gives one plain dict per text."""
         from matinee.inference import predict
 
-        if isinstance(texts, str):
-            raise SettingsError("predict takes a list of texts: wrap a single one, as in predict([text]).")
         return predict(self.predictor, texts)
 
 

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Run:
         settings: What it was made with.
         metrics: As in `metrics.json`.
         predictor: The classifier.
+        test: What it said of the test texts.
         seconds: Wall-clock time of each stage.
     """
 
@@ -46,7 +47,16 @@ class Run:
     settings: Settings
     metrics: dict[str, Any]
     predictor: Predictor
+    test: Predictions
     seconds: dict[str, float]
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts of the test texts, true label by predicted label."""
+        from matinee.evaluation import confusion_matrix
+
+        counts: list[list[int]] = confusion_matrix(self.test).tolist()
+        return counts
 
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Return what the classifier says of the texts."""
@@ -96,7 +106,7 @@ def train(
         with run.locked():
             run.create(overwrite=overwrite)
             with _nothing_left_behind(run):
-                run.write_config(resolved)
+                run.write_config(_from_anywhere(resolved, dataset))
                 write_json(run.data, dataset.about)
                 return _fit_and_report(dataset, resolved, encoder, run)
 
@@ -111,6 +121,7 @@ def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
     run.check_unfinished()
     settings = run.read_config()
     with hub.offline(offline), run.locked():
+        run.sweep()
         encoder, dataset = _prepare(settings)
         if run.data.is_file() and run.read_json(run.data)["splits"] != dataset.about["splits"]:
             raise RunError(
@@ -123,13 +134,18 @@ def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
 def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
     """Find encoder and data and check them, before a folder is made."""
     from matinee.data import load_dataset
+    from matinee.model.encoders import check_known
 
+    check_known(settings.model.encoder)
+    dataset = load_dataset(settings.data, seed=settings.training.seed)
     encoder = locate_encoder(settings)
     check_encoder(encoder, settings.text)
-    return encoder, load_dataset(settings.data, seed=settings.training.seed)
+    return encoder, dataset
 
 
 def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder) -> Run:
+    from matinee.data import write_seen
+
     write_json(
         run.environment,
         {
@@ -138,6 +154,7 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
             "encoder": {"name": encoder.name, "source": encoder.source},
         },
     )
+    write_seen(run.seen, dataset.splits["train"])
     watch = Watch()
     for folder in (run.checkpoints, run.figures):
         folder.mkdir(exist_ok=True)
@@ -145,7 +162,9 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
     with watch.stage("report"):
         metrics = _report(fitted, run, settings)
     run.finish(watch.seconds)
-    return Run(run.path, settings, metrics, fitted.predictor, dict(watch.seconds))
+    return Run(
+        run.path, settings, metrics, fitted.predictor, fitted.predictions["test", CLASSIFIER], dict(watch.seconds)
+    )
 
 
 def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any]:
@@ -171,6 +190,16 @@ def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any
     return metrics
 
 
+def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:
+    """Return the settings with local paths made absolute, so that a resume works from any folder."""
+    data, encoder = str(settings.data.data), settings.model.encoder
+    if dataset.about["source"] == "file":
+        settings = replace(settings, data=replace(settings.data, data=str(Path(data).absolute())))
+    if Path(encoder, "config.json").is_file():
+        settings = replace(settings, model=replace(settings.model, encoder=str(Path(encoder).absolute())))
+    return settings
+
+
 def _new_run_dir(settings: Settings) -> Path:
     data = Path(str(settings.data.data)).stem or "data"
     encoder = Path(settings.model.encoder).name
@@ -184,6 +213,6 @@ def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not any(run.checkpoints.glob("checkpoint-*")):
+        if not any(run.checkpoints.glob("checkpoint-*/trainer_state.json")):
             shutil.rmtree(run.path, ignore_errors=True)
         raise

@@ -24,7 +24,8 @@ DATASETS = {dataset.name: dataset for dataset in (IMDB, ROTTEN_TOMATOES)}
 def find(settings: DataSettings) -> Found:
     """Return the dataset that `settings.data` names, opened but not read.
 
-    A file or folder that exists comes first, then the named datasets, then the hub.
+    A folder with a train file comes before a dataset that matinee knows by the folder's name; then come the named
+    datasets, then files and folders, then the hub.
 
     Raises:
         DataError: There is no such dataset.
@@ -38,10 +39,29 @@ def find(settings: DataSettings) -> Found:
     return found
 
 
+def fetch(name: str) -> Found:
+    """Return a named dataset or one of the hub, brought onto this machine if it is not here.
+
+    Raises:
+        DataError: The name is neither's.
+        NotAvailableError: It could not be fetched.
+    """
+    if name in DATASETS:
+        return DATASETS[name].find()
+    if is_hub_id(name):
+        return find_hub_dataset(name, "utf-8")
+    raise DataError(
+        f"Nothing to fetch by the name of {name!r}.{did_you_mean(name, DATASETS)} Known: {', '.join(DATASETS)}; "
+        "or give a hub id such as user/name."
+    )
+
+
 def _find(name: str, encoding: str) -> Found:
     path = Path(name).expanduser()
-    if name in DATASETS and not path.is_file() and not holds_splits(path):
-        return DATASETS[name].find()
+    if name in DATASETS:
+        if not holds_splits(path):
+            return DATASETS[name].find()
+        _log.warning("The folder %s here is read, not the dataset that matinee knows by that name.", name)
     if path.exists() or looks_like_path(name):
         return find_files(name, encoding)
     if is_hub_id(name):

@@ -23,6 +23,6 @@ class TfidfPredictor:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""
-        if not texts:
+        if len(texts) == 0:
             return np.empty((0, len(self.label_names)))
         return self.model.probabilities(texts)

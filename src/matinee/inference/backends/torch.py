@@ -29,7 +29,7 @@ class TorchPredictor:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""
-        if not texts:
+        if len(texts) == 0:
             return np.empty((0, len(self.label_names)))
         ids = self.preparation.encode(texts)
         logits = run_batches(self.model, self._logits, ids, self.preparation.pad_id, "fp32", "Predicting")

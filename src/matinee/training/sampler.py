@@ -1,0 +1,67 @@
+"""The order of the training texts: random, yet with batches of like length, so that little of a batch is padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Batches per window. With 8, the padding in batches of 16 IMDB reviews of up to 256 tokens falls from 20 % to 5 % of all tokens;
+# up to 384 tokens from 36 % to 8 %. Wider windows save little more and make batches less random.
+_WINDOW = 8
+
+
+class LengthWindowSampler(torch.utils.data.Sampler[int]):
+    """Shuffles the texts, sorts them by length within windows of a few batches, and shuffles the batches.
+
+    Which texts meet in a batch changes every epoch, and short texts do not all come first or last: sorting the whole
+    epoch, or large parts of it, would teach short reviews apart from long ones.
+
+    Args:
+        lengths: Number of tokens of each text.
+        batch_size: Texts per step, over all accumulated batches: what a step learns from does not depend on how many
+            pieces it is computed in.
+        seed: Of the order.
+
+    The order depends on the seed and the epoch alone, so that a resumed training goes on in it.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(len(self.lengths))
+        size = self.batch_size * _WINDOW
+        batches = []
+        for start in range(0, len(order), size):
+            window = order[start : start + size]
+            window = window[np.argsort(self.lengths[window], kind="stable")]
+            batches += [window[at : at + self.batch_size] for at in range(0, len(window), self.batch_size)]
+        # A batch that is not full must come last: the loader counts texts off by the batch size.
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]
+        shuffled = [whole[index] for index in rng.permutation(len(whole))]
+        return iter(np.concatenate([*shuffled, *rest]).tolist())
+
+
+class EpochCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells the sampler which epoch begins; a resumed training begins in the middle of one."""
+
+    def __init__(self, sampler: LengthWindowSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch before the Trainer draws from the sampler."""
+        self.sampler.epoch = int(state.epoch or 0)
