@@ -309,10 +309,11 @@ def test_a_label_of_rows_without_a_text_is_no_class(write_csv):
 @pytest.mark.parametrize(
     ("rows", "settings", "said"),
     [
+        (ROWS, {"train_size": 1000}, "--train-size 1,000 is larger than the data: there are 90 rows"),
         (
             ROWS,
-            {"train_size": 1000},
-            r"--train-size 1,000 is larger than the data: 52 texts are left after 20 for validation and 18",
+            {"train_size": 60, "validation_size": 20},
+            "--train-size 60 is larger than the data: 52 texts are left after 20 for validation and 18",
         ),
         (
             ROWS,
@@ -332,8 +333,6 @@ def test_a_label_of_rows_without_a_text_is_no_class(write_csv):
     ],
 )
 def test_bad_data_is_one_clear_line(write_csv, rows, settings, said):
-    if settings.get("train_size") == 1000:
-        settings = {**settings, "validation_size": 20}
     with pytest.raises(DataError, match=said) as raised:
         load(write_csv(rows), **settings)
     assert "\n" not in str(raised.value)
