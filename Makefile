@@ -27,7 +27,7 @@ help: ## Show this list
 demo: $(STAMP) ## Fine-tune on 1,000 IMDB reviews, score on 2,000 others, then judge two sentences
 	$(BIN)/matinee train imdb --recipe recipes/imdb-minilm.yaml --seed $(SEED) --run-dir $(RUN_DIR) --overwrite
 	$(BIN)/matinee predict $(RUN_DIR) "A warm, funny film that I would gladly see again."
-	$(BIN)/matinee predict $(RUN_DIR) "Two hours of my life that nobody will give me back."
+	$(BIN)/matinee predict $(RUN_DIR) "Dull from the first scene to the last: a waste of two hours."
 
 test: $(STAMP) ## Run every test that needs no network, accelerator or browser
 	$(BIN)/python -m pytest --durations=10 -m "not network and not gpu and not browser"

@@ -27,8 +27,10 @@ def test_training_shows_scores_beside_the_baseline(tiny_csv, tiny_encoder, tmp_p
     code = matinee(["train", str(tiny_csv), "--encoder", str(tiny_encoder), "--run-dir", str(folder), *SMALL])
     shown = capsys.readouterr()
     assert code == 0
-    for part in ("Classifier", "Frozen encoder", "tf-idf baseline", "Accuracy", "Confusion matrix", "linear baseline"):
+    for part in ("Classifier", "Frozen encoder", "tf-idf baseline", "Accuracy", "F1 (positive)", "Confusion matrix"):
         assert part in shown.out
+    assert "Against the linear baseline, on the same texts:" in shown.out
+    assert "Test texts: random rows of train, stratified (file)" in shown.out
     accuracy = json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]
     assert f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in shown.out
     assert f"Run folder: {folder}" in shown.out

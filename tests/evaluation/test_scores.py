@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from matinee.core.errors import DataError
-from matinee.evaluation import class_report, confusion_matrix, point_scores, score
+from matinee.core.types import Predictions
+from matinee.evaluation import accuracy_gain, class_report, confusion_matrix, point_scores, score
 from matinee.evaluation.intervals import resample_weights, widened_point
 
 
@@ -181,3 +182,27 @@ def test_confusion_matrix_is_scikit_learns(random_predictions):
 def test_confusion_matrix_needs_labels(make_predictions):
     with pytest.raises(DataError, match="no labels"):
         confusion_matrix(make_predictions([0.4, 0.6]))
+
+
+class TestAccuracyGain:
+    def of(self, right):
+        """Predictions of 200 texts, all of label 0, of which the given ones are right."""
+        probabilities = np.where(np.asarray(right)[:, None], [0.9, 0.1], [0.2, 0.8])
+        ids = [str(row) for row in range(len(right))]
+        return Predictions(ids, ids, probabilities, ("a", "b"), np.zeros(len(right), dtype=np.int64))
+
+    def test_what_both_find_hard_does_not_blur_the_difference(self):
+        hard = np.arange(200) < 100
+        better, worse = ~hard, ~hard & (np.arange(200) < 190)
+        gain = accuracy_gain(self.of(better), self.of(worse))
+        assert gain["value"] == pytest.approx(0.05)
+        assert 0.01 < gain["low"] < 0.05 < gain["high"] < 0.085
+
+    def test_equals_do_not_differ(self):
+        same = self.of(np.arange(200) % 3 > 0)
+        assert accuracy_gain(same, same) == {"value": 0, "low": 0, "high": 0}
+
+    def test_other_texts_cannot_be_compared(self):
+        one = self.of(np.ones(200, dtype=bool))
+        with pytest.raises(DataError, match="same labelled texts"):
+            accuracy_gain(one, self.of(np.ones(100, dtype=bool)))

@@ -132,6 +132,15 @@ def test_ctrl_c_saves_stops_and_says_how_to_go_on(training, uninterrupted):
     same(training, uninterrupted)
 
 
+def test_ctrl_c_before_training_leaves_a_run_to_resume(training, uninterrupted):
+    code, errors = training.cut_off((training.run_dir / "data.json").exists, signal.SIGINT)
+    assert code == 130
+    assert f"matinee train --resume {training.run_dir}" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    training.resume()
+    same(training, uninterrupted)
+
+
 def test_a_run_that_moved_is_resumed(training, uninterrupted, tmp_path):
     training.cut_off(lambda: training.has_checkpoint(2), signal.SIGKILL)
     training.run_dir = training.run_dir.rename(tmp_path / "moved")

@@ -15,13 +15,15 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 @click.argument("data", required=False)
 @click.option(
     "--split",
-    type=click.Choice(["test", "validation", "train"]),
+    type=click.Choice(["test", "validation"]),
     default="test",
     show_default=True,
-    help="Which split to score on.",
+    help="Which hold-out of the run; of DATA, which split where it has several.",
 )
 @click.option(
-    "--output", metavar="DIR", help="Where to write scores, predictions and pictures. [default: RUN/evaluations/DATA]"
+    "--output",
+    metavar="DIR",
+    help="Folder for scores, predictions, pictures. [default with DATA: RUN/evaluations/DATA-HASH]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 @terminal.offline_option
@@ -30,7 +32,7 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 def evaluate(
     run: str, data: str | None, split: Any, output: str | None, as_json: bool, offline: bool, **values: Any
 ) -> None:
-    """Score the classifier in RUN on labelled DATA, or on its own hold-out.
+    """Score the classifier in RUN on labelled DATA, or show its scores on its own hold-out, beside the baselines.
 
     RUN is a run folder; with DATA, a model folder or hub id will do. DATA is whatever `matinee train` takes.
 
@@ -46,10 +48,11 @@ def evaluate(
 
     result = evaluate_(run, data, split=split, output=output, offline=offline, flags=from_flags(given(values)))
     if as_json:
-        terminal.say(json.dumps({**result.metrics, "by_label": result.by_label, "confusion_matrix": result.confusion}))
+        more = {"by_label": result.by_label, "confusion_matrix": result.confusion, "baselines": result.baselines}
+        terminal.say(json.dumps({**result.metrics, **more}))
         return
     texts = f"{result.metrics['n']:,} {'texts of ' + data if data else split + ' texts'}, 95 % intervals in brackets"
-    print_scores(texts, {"classifier": result.metrics, **result.baselines})
+    print_scores(texts, {"classifier": result.metrics, **result.baselines}, result.predictions.label_names)
     print_labels(result.by_label)
     print_confusion(result.predictions.label_names, result.confusion)
     if result.folder is not None:

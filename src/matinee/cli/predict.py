@@ -20,9 +20,13 @@ _SHOWN = 70
     "--input",
     "source",
     metavar="FILE",
-    help="CSV, TSV, JSONL or Parquet file, or one text a line; - for standard input.",
+    help=".csv, .tsv, .jsonl or .parquet file, .txt with one text a line, or - for standard input, always one text a line.",
 )
-@click.option("--output", metavar="FILE", help="Write the answers to a .jsonl, .csv, .tsv or .parquet file.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Write text, label, score, probabilities to a .jsonl, .csv, .tsv or .parquet file, a row each.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @terminal.offline_option
 @settings_options(names=["text_column", "encoding"])

@@ -26,11 +26,18 @@ _NAMES = {
 _PREDICTORS = {"classifier": "Classifier", "frozen_features": "Frozen encoder", "tfidf": "tf-idf baseline"}
 
 
-def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]], label_names: Sequence[str]) -> None:
     """Print one column of scores with 95 % intervals per predictor."""
     names = [name for name in _NAMES if any(name in of for of in scores.values())]
-    rows = [[_NAMES[name], *(score_in_words(of.get(name)) for of in scores.values())] for name in names]
+    rows = [[_title(name, label_names), *(score_in_words(of.get(name)) for of in scores.values())] for name in names]
     print_table(title, ["", *(_PREDICTORS.get(name, name) for name in scores)], rows)
+
+
+def _title(name: str, label_names: Sequence[str]) -> str:
+    """Return a metric's name; of two labels, precision, recall and F1 are about the positive one, of more they are means."""
+    if name not in {"precision", "recall", "f1"}:
+        return _NAMES[name]
+    return f"{_NAMES[name]} ({label_names[1]})" if len(label_names) == 2 else f"{_NAMES[name]}, macro"
 
 
 def print_confusion(label_names: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
@@ -54,16 +61,12 @@ def print_labels(by_label: Sequence[Mapping[str, Any]]) -> None:
     print_table("By label", ["", "Precision", "Recall", "F1", "Texts"], rows, bold_first=False)
 
 
-def say_verdict(classifier: Mapping[str, Any], baseline: Mapping[str, Any]) -> None:
-    """Say in one line how the classifier stands beside the baseline."""
-    ours, theirs = classifier["accuracy"], baseline["accuracy"]
-    gap = 100 * (ours["value"] - theirs["value"])
-    if gap <= 0:
-        verdict = "No better than the linear baseline: take `--encoder tfidf`, or more labels."
-    elif theirs["high"] is not None and ours["value"] > theirs["high"]:
-        verdict = f"{gap:.1f} points of accuracy above the linear baseline, outside its 95 % interval."
+def say_verdict(gain: Mapping[str, float]) -> None:
+    """Say in one line how much more accurate the classifier is than the linear baseline, from the paired interval."""
+    points = f"{100 * gain['value']:+.1f} points of accuracy [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+    if gain["low"] > 0:
+        say(f"Against the linear baseline, on the same texts: {points}.")
+    elif gain["high"] < 0:
+        say(f"Against the linear baseline, on the same texts: {points}. Worse: take --encoder tfidf, or more labels.")
     else:
-        verdict = (
-            f"{gap:.1f} points of accuracy above the linear baseline, but within its 95 % interval: not proven better."
-        )
-    say(verdict)
+        say(f"Against the linear baseline, on the same texts: {points}. No clear difference.")

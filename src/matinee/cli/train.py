@@ -12,7 +12,11 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 
 @click.command(cls=SettingsCommand, short_help="Fine-tune a classifier and score it.")
 @click.argument("data", required=False)
-@click.option("--recipe", metavar="FILE", help="YAML file of settings, or a shipped recipe's name; flags win over it.")
+@click.option(
+    "--recipe",
+    metavar="FILE",
+    help="YAML file of settings, or imdb-minilm or imdb-distilbert; flags win over it.",
+)
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
 @click.option("--resume", "resume_from", metavar="RUN", help="Finish an interrupted run; takes no other settings.")
@@ -60,11 +64,14 @@ def _show(run: Any) -> None:
     terminal.say()
     title = f"{run.metrics['test']['n']:,} test texts, 95 % intervals in brackets"
     if run.settings.model.encoder == "tfidf":
-        print_scores(title, {"tfidf": run.metrics["test"]})
+        print_scores(title, {"tfidf": run.metrics["test"]}, run.test.label_names)
     else:
         frozen = {"frozen_features": run.metrics["frozen_features"]} if "frozen_features" in run.metrics else {}
-        print_scores(title, {"classifier": run.metrics["test"], **frozen, "tfidf": run.metrics["baseline"]})
-        say_verdict(run.metrics["test"], run.metrics["baseline"])
+        columns = {"classifier": run.metrics["test"], **frozen, "tfidf": run.metrics["baseline"]}
+        print_scores(title, columns, run.test.label_names)
+        say_verdict(run.metrics["gain_over_baseline"]["accuracy"])
+    terminal.say(f"Test texts: {run.data['held_out']['test']} ({run.data['source']})")
+    terminal.say()
     print_confusion(run.test.label_names, run.confusion)
     minutes, seconds = divmod(round(sum(run.seconds.values())), 60)
     terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s), pictures in {run.path / 'figures'}")

@@ -26,7 +26,12 @@ class Between:
     high: float | None = None
 
     def __str__(self) -> str:
-        return f"at least {self.low:g}" if self.high is None else f"between {self.low:g} and {self.high:g}"
+        low = _plain(self.low)
+        return f"at least {low}" if self.high is None else f"between {low} and {_plain(self.high)}"
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 @dataclass(frozen=True)

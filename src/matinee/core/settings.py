@@ -58,7 +58,7 @@ class TextSettings:
     lowercase: bool | None = None
     """Lower-case the texts; where not given, if the encoder is uncased."""
 
-    max_length: Annotated[int, Between(8, 8192)] = 256
+    max_length: Annotated[int, Between(8, 8192)] = 384
     """Tokens that the encoder sees of a text, special tokens included."""
 
     truncation: Literal["head", "tail", "head+tail"] = "head+tail"

@@ -1,12 +1,13 @@
 """Level 1: metrics with intervals, per-label reports and the predictions file. Works on `Predictions`, never on a model."""
 
 from matinee.evaluation.metrics import METRICS, Metric, metrics_for
-from matinee.evaluation.scores import class_report, confusion_matrix, point_scores, score
+from matinee.evaluation.scores import accuracy_gain, class_report, confusion_matrix, point_scores, score
 from matinee.evaluation.store import read_predictions, write_predictions
 
 __all__ = [
     "METRICS",
     "Metric",
+    "accuracy_gain",
     "class_report",
     "confusion_matrix",
     "metrics_for",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
@@ -72,19 +73,28 @@ _LINEAR = """This is the linear baseline, tf-idf of words and word pairs with lo
 """
 
 
-def model_card(settings: Settings, metrics: Mapping[str, Any], label_names: Sequence[str]) -> str:
+def model_card(
+    settings: Settings, metrics: Mapping[str, Any], label_names: Sequence[str], *, lowercase: bool = False
+) -> str:
     """Return the text of a model folder's README.md.
 
     Args:
         settings: What the run was made with.
         metrics: As in `metrics.json`.
         label_names: Of the classifier.
+        lowercase: Whether it lower-cases texts.
     """
+    data, encoder = Path(str(settings.data.data)).name, Path(settings.model.encoder).name
     return "\n".join(
         [
+            "---",
+            "library_name: transformers",
+            "pipeline_tag: text-classification",
+            "---",
+            "",
             f"# {', '.join(label_names)}: a text classifier",
             "",
-            f"Made by matinee {__version__} from `{settings.data.data}` with encoder `{settings.model.encoder}`.",
+            f"Made by matinee {__version__} from `{data}` with encoder `{encoder}`. Its probabilities are not calibrated.",
             "",
             "```python",
             "import matinee",
@@ -95,24 +105,27 @@ def model_card(settings: Settings, metrics: Mapping[str, Any], label_names: Sequ
             _scores(metrics),
             "## Without matinee",
             "",
-            _usage(settings),
+            _usage(settings, lowercase=lowercase),
         ]
     )
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
-    test, baseline = metrics["test"], metrics["baseline"]
+    columns = {"this classifier": "test", "frozen encoder": "frozen_features", "tf-idf baseline": "baseline"}
+    columns = {title: part for title, part in columns.items() if part in metrics}
     lines = [
-        f"## Scores on {test['n']:,} test texts",
+        f"## Scores on {metrics['test']['n']:,} test texts",
         "",
-        "| | this classifier | tf-idf baseline |",
-        "| --- | --- | --- |",
+        f"| | {' | '.join(columns)} |",
+        "| --- |" + " --- |" * len(columns),
     ]
-    lines += [f"| {name} | {score_in_words(test[name])} | {score_in_words(baseline[name])} |" for name in _METRICS]
-    return "\n".join([*lines, "", "In brackets: 95 % bootstrap intervals.", ""])
+    rows = ([name, *(score_in_words(metrics[part][name]) for part in columns.values())] for name in _METRICS)
+    return "\n".join(
+        [*lines, *(f"| {' | '.join(row)} |" for row in rows), "", "In brackets: 95 % bootstrap intervals.", ""]
+    )
 
 
-def _usage(settings: Settings) -> str:
+def _usage(settings: Settings, *, lowercase: bool) -> str:
     if settings.model.encoder == "tfidf":
         return _LINEAR
     text = settings.text
@@ -120,7 +133,7 @@ def _usage(settings: Settings) -> str:
         "{cut}": _CUTS[text.truncation],
         "{max_length}": str(text.max_length),
         "{head_share}": f"{text.head_share:g}",
-        "{lowercase}": ", lower case" if text.lowercase else "",
+        "{lowercase}": ", lower case" if lowercase else "",
         "{truncation}": (
             f", and its truncation: of a text longer than {text.max_length} tokens it reads the beginning and the end"
             if text.truncation == "head+tail"

@@ -56,7 +56,7 @@ class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
 
     With 200 validation texts an accuracy of 0.85 has a standard error of 0.025: the best of a few epochs is mostly the
     luckiest. The learning rate falls to zero, so that of epochs that cannot be told apart the last one is the safest bet;
-    in docs/lab.md, choosing the luckiest cost up to four points of accuracy. The rule is the one-standard-error rule of
+    in one run of docs/lab.md, choosing the luckiest would have cost four points of accuracy. The rule is the one-standard-error rule of
     Breiman et al. 1984, with "later" in the place of "simpler".
 
     It runs before the Trainer looks for a strictly better score, which then keeps the epoch too.

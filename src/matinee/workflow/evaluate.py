@@ -13,7 +13,7 @@ from matinee.core.errors import RunError
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.workflow.fitting import CLASSIFIER
+from matinee.workflow.fitting import CLASSIFIER, TFIDF
 
 if TYPE_CHECKING:
     from matinee.core.types import Predictions, Split, SplitName
@@ -95,6 +95,11 @@ def _stored(path: Path, split: str) -> tuple[Predictions, dict[str, Predictions]
     return stored[split, CLASSIFIER], baselines
 
 
+def _named(baselines: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the baselines' scores under the names that they have in a run's metrics.json."""
+    return {"baseline" if name == TFIDF else name: scores for name, scores in baselines.items()}
+
+
 def _count_seen(path: Path, labelled: Split) -> int | None:
     """Return how many of the texts were trained on, and warn of them; None where the run's folder is not at hand."""
     from matinee.data import count_seen
@@ -145,6 +150,6 @@ def _score(
         write_figures(folder / "figures", said, [], kept_epoch=None)
         write_json(
             folder / "metrics.json",
-            {**about, "seen_in_training": seen, split: evaluation.metrics, **evaluation.baselines},
+            {**about, "seen_in_training": seen, split: evaluation.metrics, **_named(evaluation.baselines)},
         )
     return evaluation

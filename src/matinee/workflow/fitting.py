@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matinee.core.errors import SettingsError
+from matinee.core.files import file_sha256
 from matinee.core.types import Dataset, Predictions, Split
 
 if TYPE_CHECKING:
@@ -91,6 +92,15 @@ class LocatedEncoder:
     name: str
     folder: Path | None
     source: str
+
+    def about(self) -> dict[str, Any]:
+        """Return name, source and the hash of each weights file, for `environment.json`."""
+        weights = sorted(self.folder.glob("*.safetensors")) if self.folder else []
+        return {
+            "name": self.name,
+            "source": self.source,
+            "weights_sha256": {path.name: file_sha256(path) for path in weights},
+        }
 
 
 def locate_encoder(settings: Settings) -> LocatedEncoder:

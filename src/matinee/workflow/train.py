@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
 from matinee.core.environment import describe_environment
-from matinee.core.errors import RunError, SettingsError
+from matinee.core.errors import InterruptedTrainingError, RunError, SettingsError
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
@@ -40,6 +40,7 @@ class Run:
         metrics: As in `metrics.json`.
         predictor: The classifier.
         test: What it said of the test texts.
+        data: As in `data.json`: where the data came from and how it was divided.
         seconds: Wall-clock time of each stage.
     """
 
@@ -48,6 +49,7 @@ class Run:
     metrics: dict[str, Any]
     predictor: Predictor
     test: Predictions
+    data: dict[str, Any]
     seconds: dict[str, float]
 
     @property
@@ -151,7 +153,7 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
         {
             **describe_environment(),
             "seed": settings.training.seed,
-            "encoder": {"name": encoder.name, "source": encoder.source},
+            "encoder": encoder.about(),
         },
     )
     write_seen(run.seen, dataset.splits["train"])
@@ -162,15 +164,14 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
     with watch.stage("report"):
         metrics = _report(fitted, run, settings)
     run.finish(watch.seconds)
-    return Run(
-        run.path, settings, metrics, fitted.predictor, fitted.predictions["test", CLASSIFIER], dict(watch.seconds)
-    )
+    test = fitted.predictions["test", CLASSIFIER]
+    return Run(run.path, settings, metrics, fitted.predictor, test, dataset.about, dict(watch.seconds))
 
 
 def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any]:
     """Write predictions, scores, pictures and the model card."""
-    from matinee.evaluation import score, write_predictions
-    from matinee.model.artifact import write_card
+    from matinee.evaluation import accuracy_gain, score, write_predictions
+    from matinee.model.artifact import ClassifierInfo, write_card
     from matinee.report import model_card, write_figures
 
     run.write_history(fitted.history)
@@ -180,13 +181,16 @@ def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any
         split: score(predictions) for (split, name), predictions in said.items() if name == CLASSIFIER
     }
     metrics["baseline"] = score(said["test", TFIDF])
+    metrics["gain_over_baseline"] = {"accuracy": accuracy_gain(said["test", CLASSIFIER], said["test", TFIDF])}
     if ("test", FROZEN) in said:
         metrics["frozen_features"] = score(said["test", FROZEN])
     if fitted.kept_epoch is not None:
         metrics["kept_epoch"] = fitted.kept_epoch
     write_json(run.metrics, metrics)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
-    write_card(run.model, model_card(settings, metrics, said["test", CLASSIFIER].label_names))
+    info = ClassifierInfo.read(run.model)
+    lowercase = info.text is not None and bool(info.text.lowercase)
+    write_card(run.model, model_card(settings, metrics, info.label_names, lowercase=lowercase))
     return metrics
 
 
@@ -209,9 +213,16 @@ def _new_run_dir(settings: Settings) -> Path:
 
 @contextmanager
 def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
-    """Remove the folder again if it fails before there is a checkpoint that could be resumed from."""
+    """Remove the folder again if training fails before there is a checkpoint; on Ctrl-C it stays, to be resumed."""
     try:
         yield
+    except KeyboardInterrupt as interrupt:
+        raise InterruptedTrainingError(
+            f"Interrupted. Continue with `matinee train --resume {run.path}`: from the last checkpoint, or from the start "
+            "where there is none yet."
+        ) from interrupt
+    except InterruptedTrainingError:
+        raise
     except BaseException:
         if not any(run.checkpoints.glob("checkpoint-*/trainer_state.json")):
             shutil.rmtree(run.path, ignore_errors=True)
