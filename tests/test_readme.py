@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 STAND_IN = ROOT / "tests" / "readme_stand_in.py"
 LANGUAGES = ("console", "bash", "python")
 AT_LEAST = 6  # matinee commands that README shows and this file runs
@@ -222,3 +223,22 @@ def test_everything_in_readme_works(reader):
     )
     assert len(reader.ran()) >= max(shown, AT_LEAST)
     assert any(block.language == "python" for block in blocks)
+
+
+def test_every_figure_in_readme_comes_from_a_stored_result():
+    """The table and the speeds, rounded as README rounds them."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
+    flagship = results["imdb-minilm"]["summary"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for predictor in ("classifier", "frozen_features", "tfidf"):
+        row = flagship["accuracy"][predictor]
+        pattern = rf"\|[ *]+{row['mean']:.3f}[ *]+\| {row['min']:.3f} to {row['max']:.3f} \|"
+        assert re.search(pattern, readme), f"README does not say {pattern} for {predictor}"
+    for said in (
+        f"takes {flagship['seconds_median'] / 60:.0f} minutes",
+        f"{flagship['peak_memory_gb_max']:.1f} GB of memory",
+        f"answers in {results['startup']['seconds']['matinee --help']['median']:.2f} s",
+        f"get {flagship['accuracy']['tfidf']['mean']:.3f} from the same 1,000 reviews",
+    ):
+        assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
+    assert "@@" not in readme
