@@ -17,6 +17,7 @@ from matinee.core.schema import Layer, resolve, settings_fields
 from matinee.core.text import as_texts
 from matinee.core.types import Dataset, Split
 from matinee.data import hold_out_validation
+from matinee.inference import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +98,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.predictor_.probabilities(_texts(X))
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
-        """Return the most probable label of each text, shape (n_texts,)."""
-        probabilities = self.predict_proba(X)
-        best: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
-        return best
+        """Return the label of each text, shape (n_texts,): the most probable one, or what `optimise` made of it."""
+        check_is_fitted(self)
+        answers: NDArray[Any] = self.classes_[predict(self.predictor_, _texts(X)).predicted]
+        return answers
 
     def _settings(self) -> Settings:
         return resolve(Layer({name: getattr(self, name) for name in _PARAMETERS}))

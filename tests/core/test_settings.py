@@ -97,3 +97,49 @@ def test_every_count_and_fraction_is_a_size(size):
 def test_cls_pooling_is_fine_without_a_fitted_head_and_for_the_linear_baseline():
     assert resolve(Layer({"pooling": "cls", "head": "random"})).model.pooling == "cls"
     assert resolve(Layer({"pooling": "cls", "encoder": "tfidf"})).model.encoder == "tfidf"
+
+
+def test_slices_are_read_alike_from_yaml_python_and_flags():
+    expected = {"plot": r"\bplot\b", "a=b?": "x=y"}
+    written = resolve(from_recipe(yaml.safe_load("slices: {plot: '\\bplot\\b', 'a=b?': 'x=y'}"), "a.yaml"))
+    assert written.evaluation.slices == resolve(Layer({"slices": expected})).evaluation.slices == expected
+    typed = resolve(from_flags({"slices": (r"plot=\bplot\b", "equals==")}))
+    assert typed.evaluation.slices == {"plot": r"\bplot\b", "equals": "="}
+
+
+def test_slices_survive_saving_and_leave_settings_hashable():
+    settings = resolve(Layer({"slices": {"plot": r"\bplot\b", "ünïcode": "[é]+"}}))
+    again = resolve(Layer(yaml.safe_load(yaml.safe_dump(settings.flat(), allow_unicode=True))))
+    assert again == settings
+    assert hash(again) == hash(settings)
+    assert settings != Settings()
+
+
+@pytest.mark.parametrize("nothing", [None, "none", {}, ()])
+def test_no_slices_is_none(nothing):
+    assert resolve(Layer({"slices": nothing})) == Settings()
+
+
+def test_slices_given_as_flags_take_the_place_of_the_recipe_s():
+    settings = resolve(from_recipe({"slices": {"plot": "plot"}}, "a.yaml"), from_flags({"slices": ("cast=cast",)}))
+    assert settings.evaluation.slices == {"cast": "cast"}
+
+
+@pytest.mark.parametrize(
+    ("slices", "part"),
+    [
+        ({"plot": "(plot"}, "that of 'plot' is not one (missing ), unterminated subpattern at position 0)"),
+        (("plot=(plot",), "that of 'plot' is not one"),
+        ({"much": "a{99999999999999999999}"}, "that of 'much' is not one"),
+        ({"plot": None}, "a name and a regular expression each"),
+        ({"plot": ""}, "a name and a regular expression each"),
+        ({" ": "plot"}, "a name and a regular expression each"),
+        ("plot", "NAME=REGEX"),
+        (("plot=a", "plot=b"), "names that differ"),
+        (3, "NAME=REGEX"),
+    ],
+)
+def test_wrong_slices_say_which_and_why(slices, part):
+    with pytest.raises(SettingsError, match=re.escape(part)) as caught:
+        resolve(from_recipe({"slices": slices}, "a.yaml"))
+    assert str(caught.value).startswith("slices (in a.yaml) must be ")

@@ -28,8 +28,12 @@ def weighted_texts(draw):
     return np.array(labels), parts / parts.sum(axis=1, keepdims=True), np.array(counts)
 
 
+def texts_of(labels, probabilities):
+    return LabelledTexts(labels, probabilities, probabilities.argmax(axis=1))
+
+
 def ours(name, labels, probabilities, counts):
-    return METRICS[name].compute(Weighted(LabelledTexts(labels, probabilities), counts[:, None].astype(float)))[0]
+    return METRICS[name].compute(Weighted(texts_of(labels, probabilities), counts[:, None].astype(float)))[0]
 
 
 def repeated(labels, probabilities, counts):
@@ -115,6 +119,41 @@ def test_ece_as_the_paper_spells_it(case):
     assert ours("ece", *case) == pytest.approx(total, abs=1e-12)
 
 
+@patient
+@given(weighted_texts(), st.floats(0, 1))
+def test_a_threshold_moves_the_answers_and_not_the_probabilities(case, threshold):
+    labels, probabilities, counts = case
+    assume(probabilities.shape[1] == 2)
+    said = (probabilities[:, 1] >= threshold).astype(int)
+    weighted = Weighted(LabelledTexts(labels, probabilities, said), counts[:, None].astype(float))
+    repeated_labels, repeated_said = np.repeat(labels, counts), np.repeat(said, counts)
+    value = METRICS["accuracy"].compute(weighted)[0]
+    assert value == pytest.approx(sk.accuracy_score(repeated_labels, repeated_said), abs=1e-12)
+    if 1 in repeated_labels:
+        for name in ("f1", "precision", "recall"):
+            twin = getattr(sk, f"{name}_score")(repeated_labels, repeated_said, zero_division=0)
+            assert METRICS[name].compute(weighted)[0] == pytest.approx(twin, abs=1e-12)
+    for name in ("roc_auc", "log_loss", "brier", "ece"):
+        np.testing.assert_equal(METRICS[name].compute(weighted)[0], ours(name, *case))
+
+
+@patient
+@given(weighted_texts())
+def test_a_share_is_the_metric_it_gives_the_interval_of(case):
+    labels, probabilities, counts = case
+    weighted = Weighted(texts_of(labels, probabilities), counts[:, None].astype(float))
+    two = probabilities.shape[1] == 2
+    for name, metric in METRICS.items():
+        share = metric.share(weighted)
+        always = name in {"accuracy", "recall_weighted"}
+        assert (share is not None) == (always or (two and name in {"f1", "precision", "recall"}))
+        if share is not None and share.whole and not np.isnan(value := metric.compute(weighted)[0]):
+            assert share.to_metric(share.part / share.whole) == pytest.approx(value, abs=1e-12)
+            low, high = share.interval()
+            assert -1e-12 <= low <= value + 1e-12
+            assert value - 1e-12 <= high <= 1 + 1e-12
+
+
 def test_ece_by_hand(make_predictions):
     # Two texts at 0.9, one of them right: gap 0.4. Two at 0.6, both right: gap 0.4.
     texts = LabelledTexts.of(make_predictions([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 1]))
@@ -126,7 +165,7 @@ def test_ece_by_hand(make_predictions):
 def test_columns_of_weights_do_not_mix(case, n_columns):
     labels, probabilities, counts = case
     weights = np.column_stack([np.roll(counts, k) for k in range(n_columns)]).astype(float)
-    together = Weighted(LabelledTexts(labels, probabilities), weights)
+    together = Weighted(texts_of(labels, probabilities), weights)
     for metric in METRICS.values():
         alone = [metric.compute(Weighted(together.texts, weights[:, [k]]))[0] for k in range(n_columns)]
         np.testing.assert_allclose(metric.compute(together), alone, atol=1e-12)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from matinee.inference import predict
+
 TEXTS = ["The film was wonderful.", "The plot was dreadful.", "", "👍", "映画 très bien", "the pace was boring " * 300]
 
 
@@ -27,3 +29,19 @@ class PredictorContract:
 
     def test_it_is_deterministic(self, predictor):
         np.testing.assert_array_equal(predictor.probabilities(TEXTS), predictor.probabilities(TEXTS))
+
+    def test_divided_logits_are_the_same_answers_tempered(self, predictor):
+        before = predictor.probabilities(TEXTS)
+        predictor.divide_logits(2.5)
+        logits = np.log(before) / 2.5
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(predictor.probabilities(TEXTS), expected, atol=1e-6)
+
+    def test_the_threshold_goes_with_the_answers(self, predictor):
+        if len(predictor.label_names) == 2:
+            predictor.threshold = 0.0
+            assert predict(predictor, TEXTS).predicted.tolist() == [1] * len(TEXTS)
+            predictor.threshold = 1.1
+            assert predict(predictor, TEXTS).predicted.tolist() == [0] * len(TEXTS)
+        else:
+            assert predict(predictor, TEXTS).threshold is None

@@ -15,9 +15,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from matinee.core.errors import NotAvailableError, RunError, SettingsError
 from matinee.core.schema import Layer, resolve
 from matinee.core.settings import ModelSettings, TextSettings
+from matinee.core.types import Predictions
+from matinee.inference import load_predictor
 from matinee.inference.backends.torch import TorchPredictor
-from matinee.model.artifact import ClassifierInfo, save_classifier, write_card
-from matinee.model.classifier import MeanPooledClassifier, build_classifier, longest_input
+from matinee.model.artifact import ClassifierInfo, read_validation, save_classifier, write_card
+from matinee.model.classifier import MeanPooledClassifier, build_classifier, divide_logits, longest_input
 from matinee.model.load import load_classifier, load_tokenizer, prepare_texts
 from matinee.report import model_card
 
@@ -74,6 +76,44 @@ def test_dropout_settings_reach_the_encoder(tiny_encoder):
     assert built(tiny_encoder, dropout=0.3).dropout.p == 0.3
     untouched = built(tiny_encoder, attention_dropout=None).config
     assert (untouched.dropout, untouched.attention_dropout) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert", "mpnet"])
+def test_logits_are_divided_in_every_architecture_s_own_head(kind):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = AutoConfig.for_model(kind, vocab_size=60, num_labels=3, pad_token_id=1, **sizes)
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    ids = torch.tensor([[2, 40, 41, 3]])
+    with torch.no_grad():
+        before = model(ids).logits
+        divide_logits(model, 4.0)
+        torch.testing.assert_close(model(ids).logits, before / 4)
+
+
+def test_a_model_without_a_last_layer_cannot_be_calibrated():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 7))
+    model.config = AutoConfig.for_model("bert", num_labels=2)
+    with pytest.raises(SettingsError, match="--calibration none"):
+        divide_logits(model, 2.0)
+
+
+def test_validation_answers_and_threshold_are_saved_with_the_classifier(tiny_encoder, tmp_path):
+    tokenizer = load_tokenizer(tiny_encoder)
+    preparation = prepare_texts(tokenizer, TextSettings(max_length=64))
+    info = ClassifierInfo("transformer", "tiny", ("bad", "good"), "mean", preparation.settings, 1.7, 0.25)
+    model = build_classifier(tiny_encoder, ModelSettings(), ("bad", "good"))
+    said = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    validation = Predictions(["a", "b", "c"], ["x", "y", "z"], said, ("bad", "good"), np.array([0, 1, 1]))
+    save_classifier(tmp_path / "model", model, preparation, tokenizer, info, validation)
+    assert ClassifierInfo.read(tmp_path / "model") == info
+    read = read_validation(tmp_path / "model")
+    assert sorted(zip(read.probabilities[:, 1], read.labels, strict=True)) == [(0.1, 0), (0.3, 1), (0.8, 1)]
+    assert read.predicted.tolist() == (read.probabilities[:, 1] >= 0.25).tolist()
+    assert load_predictor(tmp_path / "model").threshold == 0.25
+    (tmp_path / "model" / "validation.json").write_text("{}")
+    with pytest.raises(RunError, match="validation.json is damaged"):
+        read_validation(tmp_path / "model")
 
 
 def test_what_is_saved_loads_and_says_the_same(saved):

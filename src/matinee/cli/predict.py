@@ -27,6 +27,16 @@ _SHOWN = 70
     metavar="FILE",
     help="Write text, label, score, probabilities to a .jsonl, .csv, .tsv or .parquet file, a row each.",
 )
+@click.option("--abstain-below", type=float, metavar="P", help='Answer "uncertain" where the score is below P.')
+@click.option(
+    "--target-accuracy",
+    type=float,
+    metavar="A",
+    help='Answer "uncertain" where needed for answers that were A accurate on the validation texts.',
+)
+@click.option(
+    "--coverage", type=float, metavar="C", help="Give sets of labels that hold the true one with probability C."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @terminal.offline_option
 @settings_options(names=["text_column", "encoding"])
@@ -36,6 +46,9 @@ def predict(
     texts: tuple[str, ...],
     source: str | None,
     output: str | None,
+    abstain_below: float | None,
+    target_accuracy: float | None,
+    coverage: float | None,
     as_json: bool,
     offline: bool,
     text_column: str | None,
@@ -48,6 +61,7 @@ def predict(
     \b
       matinee predict runs/imdb "A film to fall asleep in."
       matinee predict runs/imdb --input reviews.csv --output scored.csv
+      matinee predict runs/imdb --input reviews.csv --target-accuracy 0.95
     """
     from matinee.workflow import predict_file
 
@@ -59,6 +73,9 @@ def predict(
         text_column=text_column,
         encoding=encoding or "utf-8",
         offline=offline,
+        abstain_below=abstain_below,
+        target_accuracy=target_accuracy,
+        coverage=coverage,
     )
     if as_json:
         _print_json(predictions)
@@ -76,11 +93,13 @@ def _print_json(predictions: Any) -> None:
 
 
 def _print_table(predictions: Any) -> None:
-    rows = [
-        [_shorten(record["text"]), record["label"], f"{100 * record['score']:.1f} %"]
-        for record in predictions.records()
-    ]
-    terminal.print_table("", ["Text", "Label", "Score"], rows)
+    records = predictions.records()
+    rows = [[_shorten(record["text"]), record["label"], f"{100 * record['score']:.1f} %"] for record in records]
+    header = ["Text", "Label", "Score"]
+    if predictions.set_above is not None:
+        header.append("Set")
+        rows = [[*row, ", ".join(record["set"]) or "none"] for row, record in zip(rows, records, strict=True)]
+    terminal.print_table("", header, rows)
 
 
 def _shorten(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
+
+UNCERTAIN = "uncertain"
+"""The answer of a classifier that abstains."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,10 @@ class Predictions:
         probabilities: Shape (n_texts, n_labels), rows sum to 1, float64.
         label_names: Name of each column.
         labels: True label indices, shape (n_texts,), int64; None where nobody knows them.
+        threshold: Of two labels the second one is the answer where its probability is at least this; None: the more
+            probable one.
+        abstain_below: Answers less probable than this become `"uncertain"` in records; None: never.
+        set_above: Labels at least this probable form the record's `"set"` of labels that cannot be excluded; None: no sets.
     """
 
     ids: list[str]
@@ -88,6 +96,9 @@ class Predictions:
     probabilities: NDArray[np.float64]
     label_names: tuple[str, ...]
     labels: NDArray[np.int64] | None = None
+    threshold: float | None = None
+    abstain_below: float | None = None
+    set_above: float | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.texts), len(self.label_names))
@@ -95,26 +106,36 @@ class Predictions:
             raise ValueError(f"probabilities have shape {self.probabilities.shape}, expected {expected}")
         if len(self.ids) != len(self.texts) or (self.labels is not None and len(self.labels) != len(self.texts)):
             raise ValueError("ids, texts and labels differ in length")
+        if self.threshold is not None and len(self.label_names) != 2:
+            raise ValueError(f"a threshold needs two labels, got {len(self.label_names)}")
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    @property
+    @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """Index of the most probable label of each text, shape (n_texts,)."""
-        best: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
-        return best
+        """Index of the label that each text was given, shape (n_texts,)."""
+        if self.threshold is not None:
+            return np.asarray(self.probabilities[:, 1] >= self.threshold, dtype=np.int64)
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Return one text's answer as a plain dict: text, label, score (the label's probability), probabilities by label name."""
         probabilities = self.probabilities[row]
-        best = int(probabilities.argmax())
-        return {
+        best = int(self.predicted[row])
+        score = float(probabilities[best])
+        uncertain = self.abstain_below is not None and score < self.abstain_below
+        answer = {
             "text": self.texts[row],
-            "label": self.label_names[best],
-            "score": float(probabilities[best]),
+            "label": UNCERTAIN if uncertain else self.label_names[best],
+            "score": score,
             "probabilities": {name: float(p) for name, p in zip(self.label_names, probabilities, strict=True)},
         }
+        if self.set_above is not None:
+            answer["set"] = [
+                name for name, p in zip(self.label_names, probabilities, strict=True) if p >= self.set_above
+            ]
+        return answer
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[row] for row in range(len(self)))

@@ -137,7 +137,7 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
     Args:
         path: `.jsonl` or `.json` (one object a line), `.csv`, `.tsv` or `.parquet`.
         records: `{"text", "label", "score", "probabilities": {label: p}}`, more keys allowed; in CSV and TSV the
-            probabilities become the columns `probability_<label>`.
+            probabilities become the columns `probability_<label>`, and a list is joined by `|`.
 
     Raises:
         DataError: The ending is unknown.
@@ -153,6 +153,10 @@ def flat_record(record: Record) -> Record:
     return {**flat, **{f"probability_{label}": p for label, p in record["probabilities"].items()}}
 
 
+def _joined_lists(record: Record) -> Record:
+    return {key: "|".join(value) if isinstance(value, list) else value for key, value in record.items()}
+
+
 def _write_jsonl(path: Path, records: Sequence[Record]) -> None:
     write_jsonl(path, list(records))
 
@@ -160,7 +164,7 @@ def _write_jsonl(path: Path, records: Sequence[Record]) -> None:
 def _write_delimited(delimiter: str) -> Callable[[Path, Sequence[Record]], None]:
     def write(path: Path, records: Sequence[Record]) -> None:
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            rows = [flat_record(record) for record in records]
+            rows = [_joined_lists(flat_record(record)) for record in records]
             columns = list(dict.fromkeys(key for row in rows for key in row)) or ["text", "label", "score"]
             writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n")
             writer.writeheader()

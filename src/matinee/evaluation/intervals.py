@@ -1,4 +1,4 @@
-"""95 % intervals by the bootstrap, over texts."""
+"""95 % intervals by the bootstrap, over texts; those of plain shares of texts stand in `matinee.evaluation.proportions`."""
 
 from __future__ import annotations
 

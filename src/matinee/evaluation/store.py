@@ -46,7 +46,12 @@ def write_predictions(path: Path, predictions: Mapping[Key, Predictions]) -> Non
     if len(label_names) != 1:
         raise ValueError(f"expected predictions that share their label names, got {sorted(label_names)}")
     parts = [
-        {"split": split, "predictor": predictor, "labelled": each.labels is not None}
+        {
+            "split": split,
+            "predictor": predictor,
+            "labelled": each.labels is not None,
+            "threshold": each.threshold,
+        }
         for (split, predictor), each in predictions.items()
     ]
     table = pa.concat_tables([_table(key, each) for key, each in predictions.items()])
@@ -70,7 +75,7 @@ def read_predictions(path: Path) -> dict[Key, Predictions]:
         metadata = table.schema.metadata or {}
         label_names = tuple(json.loads(metadata[_LABEL_NAMES]))
         return {
-            (part["split"], part["predictor"]): _predictions(_rows_of(part, table), label_names, part["labelled"])
+            (part["split"], part["predictor"]): _predictions(_rows_of(part, table), label_names, part)
             for part in json.loads(metadata[_PARTS])
         }
     except FileNotFoundError as error:
@@ -116,14 +121,15 @@ def _rows_of(part: dict[str, Any], table: Any) -> Any:
     )
 
 
-def _predictions(table: Any, label_names: tuple[str, ...], labelled: bool) -> Predictions:
+def _predictions(table: Any, label_names: tuple[str, ...], part: dict[str, Any]) -> Predictions:
     columns = [table[f"probability_{name}"].to_numpy() for name in label_names]
     return Predictions(
         ids=table["id"].to_pylist(),
         texts=table["text"].to_pylist(),
         probabilities=np.column_stack(columns).astype(np.float64),
         label_names=label_names,
-        labels=_indices(table["label"].to_pylist(), label_names) if labelled else None,
+        labels=_indices(table["label"].to_pylist(), label_names) if part["labelled"] else None,
+        threshold=part.get("threshold"),
     )
 
 

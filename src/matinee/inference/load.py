@@ -28,15 +28,17 @@ def load_predictor(source: str | Path) -> Predictor:
         NotAvailableError: There is no such folder, and the hub cannot help.
     """
     folder = find_model(source)
+    threshold = None
     if (folder / INFO).is_file():
         info = ClassifierInfo.read(folder)
         if info.kind == "tfidf":
             return _load_tfidf(folder, info)
+        threshold = info.threshold
     from matinee.inference.backends.torch import TorchPredictor
     from matinee.model.load import load_classifier
 
     loaded = load_classifier(folder)
-    return TorchPredictor(loaded.model, loaded.preparation, loaded.label_names)
+    return TorchPredictor(loaded.model, loaded.preparation, loaded.label_names, threshold)
 
 
 def find_model(source: str | Path) -> Path:
@@ -76,6 +78,6 @@ def _load_tfidf(folder: Path, info: ClassifierInfo) -> Predictor:
     from matinee.model.tfidf import TfidfModel
 
     try:
-        return TfidfPredictor(TfidfModel.load(folder), info.label_names)
+        return TfidfPredictor(TfidfModel.load(folder), info.label_names, info.threshold)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RunError(f"The classifier in {folder} is damaged: {error}.") from error

@@ -18,6 +18,8 @@ class Predictor(Protocol):
     """Anything that turns texts into label probabilities."""
 
     label_names: tuple[str, ...]
+    threshold: float | None
+    """Of two labels the second one is the answer where its probability is at least this; None: the more probable one."""
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels), in the order of the texts; rows sum to 1.
@@ -45,4 +47,5 @@ def predict(
         probabilities=predictor.probabilities(given),
         label_names=predictor.label_names,
         labels=labels,
+        threshold=predictor.threshold,
     )

@@ -15,10 +15,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from matinee._version import __version__
 from matinee.core.errors import RunError
 from matinee.core.files import storage_errors, write_json, write_text
 from matinee.core.settings import TextSettings
+from matinee.core.types import Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 INFO = "matinee.json"
 HEAD = "head.safetensors"
+VALIDATION = "validation.json"
+
+# Enough to choose thresholds by; more would only make the folder larger.
+_MOST_VALIDATION_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,9 @@ class ClassifierInfo:
         label_names: In the order of the probabilities.
         pooling: `"mean"`, `"cls"`, or None for tfidf.
         text: Cleaning, length and truncation; None for tfidf.
+        temperature: What the logits were divided by after training; the weights hold it already.
+        threshold: Of two labels the second one is the answer where its probability is at least this; None: the more
+            probable one.
     """
 
     kind: str
@@ -51,6 +61,8 @@ class ClassifierInfo:
     label_names: tuple[str, ...]
     pooling: str | None = None
     text: TextSettings | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -63,6 +75,8 @@ class ClassifierInfo:
             "label_names": list(self.label_names),
             "pooling": self.pooling,
             "text": text,
+            "temperature": self.temperature,
+            "threshold": self.threshold,
         }
 
     @classmethod
@@ -80,9 +94,49 @@ class ClassifierInfo:
                     f"{path} is of format {saved['format']}, this matinee reads up to {FORMAT}: install a newer matinee."
                 )
             text = None if saved["text"] is None else TextSettings(**saved["text"])
-            return cls(saved["kind"], saved["encoder"], tuple(saved["label_names"]), saved["pooling"], text)
+            return cls(
+                saved["kind"],
+                saved["encoder"],
+                tuple(saved["label_names"]),
+                saved["pooling"],
+                text,
+                saved.get("temperature", 1.0),
+                saved.get("threshold"),
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged and cannot be read: the classifier cannot be used.") from error
+
+
+def write_validation(folder: Path, validation: Predictions) -> None:
+    """Write what the classifier says of its validation texts, without the texts: what thresholds are chosen by later."""
+    n = min(len(validation), _MOST_VALIDATION_ROWS)
+    rows = np.random.default_rng(0).permutation(len(validation))[:n]
+    assert validation.labels is not None  # noqa: S101 - narrows a type
+    saved = {
+        "labels": validation.labels[rows].tolist(),
+        "probabilities": validation.probabilities[rows].round(6).tolist(),
+    }
+    write_json(folder / VALIDATION, saved)
+
+
+def read_validation(folder: Path) -> Predictions | None:
+    """Return what `write_validation` wrote, with no texts; None where the folder has none.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = folder / VALIDATION
+    if not path.is_file():
+        return None
+    info = ClassifierInfo.read(folder)
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        probabilities = np.array(saved["probabilities"], dtype=np.float64).reshape(-1, len(info.label_names))
+        labels = np.array(saved["labels"], dtype=np.int64)
+        names = [str(row) for row in range(len(labels))]
+        return Predictions(names, [""] * len(names), probabilities, info.label_names, labels, info.threshold)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged and cannot be read.") from error
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -111,8 +165,9 @@ def save_classifier(
     preparation: TextPreparation,
     tokenizer: PreTrainedTokenizerFast,
     info: ClassifierInfo,
+    validation: Predictions | None = None,
 ) -> None:
-    """Write a transformer classifier as a whole, or nothing."""
+    """Write a transformer classifier as a whole, with what it says of its validation texts, or nothing."""
     from safetensors.torch import save_file
 
     from matinee.model.classifier import MeanPooledClassifier
@@ -127,14 +182,20 @@ def save_classifier(
         tokenizer.model_max_length = preparation.settings.max_length
         tokenizer.truncation_side = "left" if preparation.settings.truncation == "tail" else "right"
         tokenizer.save_pretrained(temporary)
-        write_json(temporary / INFO, info.to_json())
+        _write_info(temporary, info, validation)
 
 
-def save_tfidf(folder: Path, model: TfidfModel, info: ClassifierInfo) -> None:
-    """Write a linear classifier as a whole, or nothing."""
+def save_tfidf(folder: Path, model: TfidfModel, info: ClassifierInfo, validation: Predictions | None = None) -> None:
+    """Write a linear classifier as a whole, with what it says of its validation texts, or nothing."""
     with whole_folder(folder) as temporary:
         model.save(temporary)
-        write_json(temporary / INFO, info.to_json())
+        _write_info(temporary, info, validation)
+
+
+def _write_info(folder: Path, info: ClassifierInfo, validation: Predictions | None) -> None:
+    write_json(folder / INFO, info.to_json())
+    if validation is not None:
+        write_validation(folder, validation)
 
 
 def write_card(folder: Path, text: str) -> None:

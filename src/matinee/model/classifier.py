@@ -138,6 +138,24 @@ def load_pretrained(auto: Any, folder: Path, config: Any, *, whole: bool = False
     return model
 
 
+def divide_logits(model: Any, temperature: float) -> None:
+    """Divide a classifier's logits by a temperature, for good.
+
+    The inverse goes into the weights of its last layer, so that whatever opens the model folder (matinee, plain
+    transformers, an exported graph) gives calibrated probabilities without knowing of it.
+
+    Raises:
+        SettingsError: The architecture has no linear layer with one output per label.
+    """
+    n_labels = model.config.num_labels
+    last = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == n_labels]
+    if not last:
+        raise SettingsError(f"{type(model).__name__} has no last linear layer: pass --calibration none.")
+    with torch.no_grad():
+        for parameter in last[-1].parameters():
+            parameter.div_(temperature)
+
+
 def hidden_dropout(config: Any) -> float:
     """Return the dropout probability of the encoder's hidden layers, 0.1 where its configuration names none."""
     return float(next((p for name in _HIDDEN_DROPOUT if (p := getattr(config, name, None)) is not None), 0.1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class TfidfModel:
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""
         return self.head.probabilities(self.vectorizer.transform([_prepare(text) for text in texts]))
+
+    def with_divided_logits(self, temperature: float) -> TfidfModel:
+        """Return the same model with all logits divided by a temperature."""
+        return replace(self, head=LinearHead(self.head.weight / temperature, self.head.bias / temperature))
 
     def save(self, folder: Path) -> None:
         """Write `tfidf.json` and `tfidf.safetensors` into the folder."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from matinee.core.errors import SettingsError
 from matinee.core.files import file_sha256
 from matinee.core.types import Dataset, Predictions, Split
+from matinee.inference import predict
+from matinee.workflow.calibrating import Calibrated, calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +60,18 @@ class Fitted:
     Attributes:
         predictor: Ready to predict.
         predictions: By (split, predictor): validation and test, the classifier and its baselines.
+        temperature: What the classifier's logits were divided by.
         history: One plain dict per logged step; empty for tfidf.
         kept_epoch: Whose weights the classifier has; None for tfidf.
+        token_lengths: Tokens of each test text before truncation; None for tfidf.
     """
 
     predictor: Predictor
     predictions: dict[tuple[str, str], Predictions]
+    temperature: float = 1.0
     history: list[dict[str, Any]] = field(default_factory=list)
     kept_epoch: float | None = None
+    token_lengths: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,14 @@ class Tuned:
         tokenizer: The encoder's own, for the model folder.
         result: What fine-tuning did.
         frozen: Probabilities of the encoder before fine-tuning, by split; empty where the head started at random.
+        calibrated: How its probabilities were mended, and what it says of validation since.
     """
 
     predictor: TorchPredictor
     tokenizer: PreTrainedTokenizerFast
     result: FitResult
     frozen: dict[SplitName, NDArray[np.float64]]
+    calibrated: Calibrated
 
 
 @dataclass(frozen=True)
@@ -131,19 +139,28 @@ def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, r
     """Train what the settings ask for, and the baselines beside it; save the classifier into the run folder."""
     with watch.stage("baseline"):
         linear = fit_linear(dataset, settings)
-        predictions = _predict_hold_outs(linear, dataset, TFIDF)
+        calibrated = calibrate(linear, dataset.splits["validation"], settings.training)
+        predictions = _predict_hold_outs(linear, dataset, TFIDF, calibrated)
     if encoder.folder is None:
-        _save_linear(linear, settings, run)
+        _save_linear(linear, settings, run, calibrated)
         same = {(split, CLASSIFIER): said for (split, _), said in predictions.items()}
-        return Fitted(linear, {**same, **predictions})
+        return Fitted(linear, {**same, **predictions}, calibrated.temperature)
     tuned = fine_tune(dataset, settings, encoder, run, watch)
     _save_tuned(tuned, settings, run)
     with watch.stage("predicting"):
-        predictions = {**_predict_hold_outs(tuned.predictor, dataset, CLASSIFIER), **predictions}
+        said = _predict_hold_outs(tuned.predictor, dataset, CLASSIFIER, tuned.calibrated)
+        predictions = {**said, **predictions}
     for name, probabilities in tuned.frozen.items():
         split = dataset.splits[name]
         predictions[name, FROZEN] = _as_predictions(split, probabilities, dataset.label_names)
-    return Fitted(tuned.predictor, predictions, tuned.result.history, tuned.result.kept_epoch)
+    return Fitted(
+        tuned.predictor,
+        predictions,
+        tuned.calibrated.temperature,
+        tuned.result.history,
+        tuned.result.kept_epoch,
+        tuned.predictor.preparation.token_lengths(dataset.splits["test"].texts),
+    )
 
 
 def fit_linear(dataset: Dataset, settings: Settings) -> TfidfPredictor:
@@ -212,13 +229,23 @@ def fine_tune(
             run=run,
             throwaway=throwaway,
         )
-    return Tuned(TorchPredictor(model, preparation, dataset.label_names), tokenizer, result, frozen)
+    predictor = TorchPredictor(model, preparation, dataset.label_names)
+    with watch.stage("calibrating"):
+        calibrated = calibrate(predictor, dataset.splits["validation"], settings.training)
+    return Tuned(predictor, tokenizer, result, frozen, calibrated)
 
 
-def _save_linear(predictor: TfidfPredictor, settings: Settings, run: RunFolder) -> None:
+def _save_linear(predictor: TfidfPredictor, settings: Settings, run: RunFolder, calibrated: Calibrated) -> None:
     from matinee.model.artifact import ClassifierInfo, save_tfidf
 
-    save_tfidf(run.model, predictor.model, ClassifierInfo("tfidf", settings.model.encoder, predictor.label_names))
+    info = ClassifierInfo(
+        "tfidf",
+        settings.model.encoder,
+        predictor.label_names,
+        temperature=calibrated.temperature,
+        threshold=predictor.threshold,
+    )
+    save_tfidf(run.model, predictor.model, info, calibrated.validation)
 
 
 def _save_tuned(tuned: Tuned, settings: Settings, run: RunFolder) -> None:
@@ -226,16 +253,26 @@ def _save_tuned(tuned: Tuned, settings: Settings, run: RunFolder) -> None:
 
     predictor, model = tuned.predictor, settings.model
     text = predictor.preparation.settings
-    info = ClassifierInfo("transformer", model.encoder, predictor.label_names, model.pooling, text)
-    save_classifier(run.model, predictor.model, predictor.preparation, tuned.tokenizer, info)
+    info = ClassifierInfo(
+        "transformer",
+        model.encoder,
+        predictor.label_names,
+        model.pooling,
+        text,
+        tuned.calibrated.temperature,
+        predictor.threshold,
+    )
+    save_classifier(
+        run.model, predictor.model, predictor.preparation, tuned.tokenizer, info, tuned.calibrated.validation
+    )
 
 
-def _predict_hold_outs(predictor: Predictor, dataset: Dataset, name: str) -> dict[tuple[str, str], Predictions]:
-    return {
-        (split_name, name): _as_predictions(split, predictor.probabilities(split.texts), dataset.label_names)
-        for split_name, split in dataset.splits.items()
-        if split_name != "train"
-    }
+def _predict_hold_outs(
+    predictor: Predictor, dataset: Dataset, name: str, calibrated: Calibrated
+) -> dict[tuple[str, str], Predictions]:
+    split = dataset.splits["test"]
+    test = predict(predictor, split.texts, ids=split.ids, labels=split.labels)
+    return {("validation", name): calibrated.validation, ("test", name): test}
 
 
 def _as_predictions(split: Split, probabilities: NDArray[np.float64], label_names: tuple[str, ...]) -> Predictions:

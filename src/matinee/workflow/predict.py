@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
-from matinee.core.errors import SettingsError
+from matinee.core.errors import RunError, SettingsError
 from matinee.core.schema import Layer, resolve
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from matinee.core.types import Predictions
     from matinee.inference import Predictor
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,31 @@ class Classifier:
         """The labels, in the order of the probabilities."""
         return self.predictor.label_names
 
-    def predict(self, texts: Sequence[str]) -> Predictions:
-        """Return what the classifier says of the texts; iterating over it gives one plain dict per text."""
+    def predict(
+        self,
+        texts: Sequence[str],
+        *,
+        abstain_below: float | None = None,
+        target_accuracy: float | None = None,
+        coverage: float | None = None,
+    ) -> Predictions:
+        """Return what the classifier says of the texts; iterating over it gives one plain dict per text.
+
+        Args:
+            texts: Any texts.
+            abstain_below: Answer `"uncertain"` where the label's probability is below this.
+            target_accuracy: The same, with the lowest probability at which the answers to the validation texts were
+                this accurate.
+            coverage: Give each text the set of labels that holds its true one this often: `"set"` in the record.
+
+        Raises:
+            SettingsError: A number is out of range, validation never reached the target, or two of them contradict.
+            RunError: The classifier holds no validation answers to choose by.
+        """
         from matinee.inference import predict
 
-        return predict(self.predictor, texts)
+        limit, set_above = _limits(self.source, abstain_below, target_accuracy, coverage)
+        return replace(predict(self.predictor, texts), abstain_below=limit, set_above=set_above)
 
 
 def load(run: str | Path, *, offline: bool = False) -> Classifier:
@@ -54,9 +77,60 @@ def load(run: str | Path, *, offline: bool = False) -> Classifier:
         return Classifier(str(run), load_predictor(run))
 
 
-def predict(run: str | Path, texts: Sequence[str], *, offline: bool = False) -> Predictions:
-    """Return what a run's classifier says of the texts."""
-    return load(run, offline=offline).predict(texts)
+def predict(run: str | Path, texts: Sequence[str], *, offline: bool = False, **policy: float | None) -> Predictions:
+    """Return what a run's classifier says of the texts; `policy` as in `Classifier.predict`."""
+    return load(run, offline=offline).predict(texts, **policy)
+
+
+def _limits(
+    source: str, abstain_below: float | None, target_accuracy: float | None, coverage: float | None
+) -> tuple[float | None, float | None]:
+    """Return below which probability answers are uncertain, and from which one a label is in the set."""
+    values = {"abstain-below": abstain_below, "target-accuracy": target_accuracy, "coverage": coverage}
+    for name, value in values.items():
+        if value is not None and not 0 < value < 1:
+            raise SettingsError(f"--{name} must lie between 0 and 1, got {value:g}.")
+    if abstain_below is not None and target_accuracy is not None:
+        raise SettingsError("--abstain-below and --target-accuracy both set the same limit: give one of them.")
+    if target_accuracy is not None:
+        abstain_below = _limit_for(_validation(source), target_accuracy)
+    return abstain_below, None if coverage is None else _set_limit(_validation(source), coverage)
+
+
+def _validation(source: str) -> Predictions:
+    from matinee.inference.load import find_model
+    from matinee.model.artifact import read_validation
+
+    validation = read_validation(find_model(source))
+    if validation is None:
+        raise RunError(
+            f"{source} holds no validation answers to choose a limit by: give --abstain-below, or train it with matinee."
+        )
+    return validation
+
+
+def _limit_for(validation: Predictions, target: float) -> float:
+    from matinee.evaluation import threshold_for_accuracy
+
+    limit = threshold_for_accuracy(validation, target)
+    if limit is None:
+        raise SettingsError(
+            f"--target-accuracy {target:g}: {len(validation):,} validation texts do not show that the classifier is that "
+            "accurate, however sure it is. Ask for less, or give more labels."
+        )
+    logger.info(f"Answers below {limit:.3f} are uncertain: the others were {target:g} accurate on validation")
+    return limit
+
+
+def _set_limit(validation: Predictions, coverage: float) -> float:
+    from matinee.evaluation import conformal_quantile
+
+    quantile = conformal_quantile(validation, coverage)
+    if quantile >= 1:
+        logger.warning(
+            f"{len(validation):,} validation texts are too few for sets with coverage {coverage:g}: each set holds all labels."
+        )
+    return max(0.0, 1 - quantile)
 
 
 def predict_file(
@@ -68,6 +142,7 @@ def predict_file(
     text_column: str | None = None,
     encoding: str = "utf-8",
     offline: bool = False,
+    **policy: float | None,
 ) -> Predictions:
     """Predict given texts or a whole file, and write the records to `output` if it is given.
 
@@ -79,6 +154,7 @@ def predict_file(
         text_column: Column that holds the texts; guessed where not given.
         encoding: Of the input file.
         offline: Never touch the network.
+        **policy: As in `Classifier.predict`.
 
     Raises:
         SettingsError: Neither texts nor a file were given, or both.
@@ -93,7 +169,7 @@ def predict_file(
         check_output(Path(output))
     values: dict[str, Any] = {"text_column": text_column, "encoding": encoding}
     given = list(texts) if input is None else read_texts(str(input), resolve(Layer(values)).data).texts
-    predictions = predict(run, given, offline=offline)
+    predictions = predict(run, given, offline=offline, **policy)
     if output is not None:
         write_records(Path(output), predictions.records())
     return predictions

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 class TfidfPredictor:
     """tf-idf and logistic regression."""
 
-    def __init__(self, model: TfidfModel, label_names: tuple[str, ...]) -> None:
+    def __init__(self, model: TfidfModel, label_names: tuple[str, ...], threshold: float | None = None) -> None:
         self.model = model
         self.label_names = label_names
+        self.threshold = threshold
+
+    def divide_logits(self, temperature: float) -> None:
+        """Divide all logits by the temperature, for good: its inverse goes into the last layer's weights."""
+        self.model = self.model.with_divided_logits(temperature)
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""

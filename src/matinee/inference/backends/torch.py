@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matinee.model.classifier import divide_logits
 from matinee.model.features import run_batches
 from matinee.model.linear import softmax
 from matinee.model.precision import best_device
@@ -22,10 +23,21 @@ if TYPE_CHECKING:
 class TorchPredictor:
     """A transformer classifier in float32, on the accelerator if there is one."""
 
-    def __init__(self, model: nn.Module, preparation: TextPreparation, label_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        preparation: TextPreparation,
+        label_names: tuple[str, ...],
+        threshold: float | None = None,
+    ) -> None:
         self.model = model.to(best_device()).eval()
         self.preparation = preparation
         self.label_names = label_names
+        self.threshold = threshold
+
+    def divide_logits(self, temperature: float) -> None:
+        """Divide all logits by the temperature, for good: its inverse goes into the last layer's weights."""
+        divide_logits(self.model, temperature)
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""
