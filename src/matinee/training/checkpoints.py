@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+AVERAGED = "averaged.safetensors"
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest whole checkpoint, None if there is none; half-written ones are removed.
 
@@ -39,7 +42,7 @@ def is_finished(checkpoint: Path) -> bool:
 
 
 def load_weights(model: nn.Module, checkpoint: Path) -> None:
-    """Give `model` the weights of a checkpoint.
+    """Give `model` the weights of a checkpoint, the averaged ones where it has them.
 
     Raises:
         RunError: They are damaged, or not this model's.
@@ -47,8 +50,9 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_model
 
+    averaged = checkpoint / AVERAGED
     try:
-        load_model(model, checkpoint / "model.safetensors")
+        load_model(model, averaged if averaged.is_file() else checkpoint / "model.safetensors")
     except (OSError, RuntimeError, SafetensorError) as error:
         raise RunError(f"The weights in {checkpoint} are damaged: train anew with --overwrite.") from error
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from matinee.evaluation import point_scores
 from matinee.model.linear import softmax
 from matinee.model.quiet import quiet_transformers
 from matinee.tokens import LENGTH_STEP, pad
+from matinee.training.averaging import WeightAverage
 from matinee.training.callbacks import (
     HistoryCallback,
     LaterIfAsGoodCallback,
@@ -40,7 +42,6 @@ from matinee.training.sampler import EpochCallback, LengthWindowSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -128,6 +129,7 @@ def fit(
         stack.enter_context(quiet_transformers())
         stack.enter_context(storage_errors(run.checkpoints))
         trainer = _FineTuner(
+            _average(model, settings, len(train)),
             model=model,
             args=training_arguments(settings, run, len(train), precision, throwaway=throwaway),
             train_dataset=train,
@@ -163,6 +165,8 @@ def _train_resumable(trainer: _FineTuner, run: RunFolder, checkpoint: Path | Non
         return
     if checkpoint is not None:
         logger.info(f"Resuming from {checkpoint}")
+        if trainer.average is not None:
+            trainer.average.load(checkpoint)
         trainer.args.eval_on_start = False
     with StopCallback(run) as stop:
         trainer.add_callback(stop)
@@ -218,14 +222,23 @@ def training_arguments(
     return arguments
 
 
-class _FineTuner(Trainer):  # type: ignore[misc]
-    """The Trainer, which also keeps the training texts' logits as they pass, for the training curve.
+def _average(model: nn.Module, settings: TrainingSettings, n_train: int) -> WeightAverage | None:
+    horizon = settings.averaging * _planned_steps(settings, n_train)
+    return WeightAverage(model, horizon) if horizon > 1 else None
 
-    They are the running kind: under dropout, while the weights change. An epoch that was resumed half-way has none.
+
+class _FineTuner(Trainer):  # type: ignore[misc]
+    """The Trainer, which evaluates averaged weights where there are any, and keeps the training texts' logits as they pass.
+
+    The logits are for the training curve, and of the running kind: under dropout, while the weights change. An epoch that
+    was resumed half-way has none.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, average: WeightAverage | None, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.average = average
+        if average is not None:
+            self.add_callback(average)
         # Several of transformers' classifiers take loss arguments and ignore them, so that accumulated gradients come
         # out too large by the number of batches (huggingface/transformers#46731). Without, the Trainer divides itself.
         self.model_accepts_loss_kwargs = False
@@ -245,6 +258,16 @@ class _FineTuner(Trainer):  # type: ignore[misc]
         if model.training:
             self._seen.append((outputs["logits"].detach().float().cpu().numpy(), labels.cpu().numpy()))
         return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        with nullcontext() if self.average is None else self.average.in_use():
+            scores: dict[str, float] = super().evaluate(*args, **kwargs)
+        return scores
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.average is not None and output_dir is not None:
+            self.average.save(Path(output_dir))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "eval_loss" in logs:
