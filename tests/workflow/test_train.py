@@ -12,12 +12,16 @@ import yaml
 from transformers import pipeline
 
 from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError
-from matinee.workflow import evaluate, load, predict_file, resume, train
+from matinee.evaluation import read_predictions
+from matinee.workflow import evaluate, load, predict_file, report, resume, train
 
 SMALL = {"epochs": 2, "batch_size": 16, "max_length": 48, "learning_rate": 5e-3, "test_size": 24, "validation_size": 16}
 
-# Every file that the design names, but for the report.
+# Every file that the design names.
 FILES = {
+    "analysis.json",
+    "audit.json",
+    "report.html",
     "config.yaml",
     "environment.json",
     "data.json",
@@ -227,3 +231,123 @@ def test_a_recipe_that_is_no_recipe(tmp_path):
         with pytest.raises(SettingsError) as caught:
             train("imdb", recipe=recipe)
         assert part in str(caught.value)
+
+
+def test_calibration_mends_log_loss_and_changes_no_answer(run):
+    """The weights hold the temperature: dividing it out again gives what the fine-tuned classifier said at first."""
+    from matinee.evaluation import fit_temperature, temper
+    from matinee.model.artifact import ClassifierInfo
+
+    temperature = ClassifierInfo.read(run.path / "model").temperature
+    stored = read_predictions(run.path / "predictions.parquet")["validation", "classifier"]
+    raw = temper(stored.probabilities, 1 / temperature)
+    assert fit_temperature(raw, stored.labels) == pytest.approx(temperature, rel=1e-3)
+    assert (raw.argmax(axis=1) == stored.predicted).all()
+    np.testing.assert_allclose(load(run.path).predict(stored.texts).probabilities, stored.probabilities, atol=1e-5)
+
+
+def test_without_calibration_the_weights_are_left_alone(tiny_csv, tmp_path):
+    train(tiny_csv, encoder="tfidf", calibration="none", run_dir=tmp_path / "raw", test_size=24, validation_size=16)
+    train(tiny_csv, encoder="tfidf", run_dir=tmp_path / "mended", test_size=24, validation_size=16)
+    saved = {name: json.loads((tmp_path / name / "model" / "matinee.json").read_text()) for name in ("raw", "mended")}
+    assert saved["raw"]["temperature"] == 1
+    assert saved["mended"]["temperature"] != 1
+    texts = ["the film was wonderful", "the plot was dreadful"]
+    one, other = (load(tmp_path / name).predict(texts) for name in ("raw", "mended"))
+    assert one.predicted.tolist() == other.predicted.tolist()
+    assert not np.allclose(one.probabilities, other.probabilities)
+
+
+def test_a_threshold_is_chosen_saved_and_obeyed(tiny_csv, tmp_path):
+    small = {"encoder": "tfidf", "test_size": 24, "validation_size": 16}
+    found = train(tiny_csv, optimise="precision@1.0", run_dir=tmp_path / "run", **small)
+    threshold = json.loads((tmp_path / "run" / "model" / "matinee.json").read_text())["threshold"]
+    validation = read_predictions(tmp_path / "run" / "predictions.parquet")["validation", "classifier"]
+    assert validation.threshold == threshold
+    assert (validation.predicted[validation.labels == 1] == 1).all(), "every positive text is found, as was asked"
+    said = load(tmp_path / "run").predict(found.test.texts)
+    assert said.predicted.tolist() == (said.probabilities[:, 1] >= threshold).tolist()
+
+
+def test_a_threshold_needs_two_labels_and_a_known_objective(three_classes, tmp_path):
+    with pytest.raises(SettingsError, match="--optimise needs two labels"):
+        train(three_classes, encoder="tfidf", optimise="f1", run_dir=tmp_path / "run")
+    with pytest.raises(SettingsError, match="must be f1, balanced_accuracy or precision@R"):
+        train(three_classes, encoder="tfidf", optimise="recall", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class TestAbstaining:
+    TEXTS = ("the film was wonderful", "the plot was dreadful", "we had good seats")
+
+    def test_below_a_probability(self, run):
+        records = load(run.path).predict(self.TEXTS, abstain_below=0.999999).records()
+        assert {record["label"] for record in records} == {"uncertain"}
+
+    def test_by_a_target_chosen_on_validation(self, run):
+        from matinee.evaluation import threshold_for_accuracy
+        from matinee.model.artifact import read_validation
+
+        validation = read_validation(run.path / "model")
+        limit = threshold_for_accuracy(validation, 0.3)
+        if limit is None:
+            with pytest.raises(SettingsError, match="do not show"):
+                load(run.path).predict(self.TEXTS, target_accuracy=0.3)
+        else:
+            assert load(run.path).predict(self.TEXTS, target_accuracy=0.3).abstain_below == limit
+
+    def test_a_target_out_of_reach_is_told(self, run):
+        with pytest.raises(SettingsError, match="16 validation texts"):
+            load(run.path).predict(self.TEXTS, target_accuracy=0.9999)
+
+    def test_sets_with_too_few_validation_texts_hold_every_label(self, run, caplog):
+        with caplog.at_level(logging.WARNING, "matinee"):
+            (record, *_) = load(run.path).predict(self.TEXTS, coverage=0.99).records()
+        assert len(record["set"]) == 2
+        assert "too few for sets" in caplog.text
+
+    @pytest.mark.parametrize("policy", [{"abstain_below": 1.5}, {"coverage": 0.0}, {"target_accuracy": 1}])
+    def test_numbers_out_of_range(self, run, policy):
+        with pytest.raises(SettingsError, match="must lie between 0 and 1"):
+            load(run.path).predict(self.TEXTS, **policy)
+
+    def test_two_limits_at_once(self, run):
+        with pytest.raises(SettingsError, match="give one of them"):
+            load(run.path).predict(self.TEXTS, abstain_below=0.7, target_accuracy=0.9)
+
+
+class TestReport:
+    def test_what_it_is_made_from_is_kept_too(self, run):
+        analysis = json.loads((run.path / "analysis.json").read_text(encoding="utf-8"))
+        assert set(analysis) == {"calibration", "coverage", "conformal", "slices", "causes", "mistakes"}
+        after = analysis["calibration"]["after"]["ece"]["value"]
+        assert after == pytest.approx(run.metrics["test"]["ece"]["value"])
+        assert json.loads((run.path / "audit.json").read_text(encoding="utf-8"))["classes"]
+
+    def test_the_page_tells_the_scores(self, run):
+        page = (run.path / "report.html").read_text(encoding="utf-8")
+        assert f"{run.metrics['test']['accuracy']['value']:.3f}" in page
+        assert "<script>alert" not in page
+
+    def test_written_anew_it_is_in_the_manifest(self, tiny_csv, tmp_path):
+        train(tiny_csv, encoder="tfidf", run_dir=tmp_path / "run", test_size=24, validation_size=16)
+        path = tmp_path / "run" / "report.html"
+        path.unlink()
+        assert report(tmp_path / "run") == path
+        manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["files"]["report.html"]["bytes"] == path.stat().st_size
+        assert report(tmp_path / "run", output=tmp_path / "other.html") == tmp_path / "other.html"
+
+    def test_a_folder_that_is_no_run(self, tmp_path):
+        with pytest.raises(RunError, match="no run folder"):
+            report(tmp_path / "nothing")
+
+    def test_slices_of_your_own_and_markup_in_texts(self, tmp_path):
+        path = tmp_path / "own.csv"
+        bad, good = '"<script>alert(1)</script> a bad seat {n}",bad', '"a good seat {n}",good'
+        rows = [line.format(n=n) for n in range(40) for line in (bad, good)]
+        path.write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+        found = train(path, encoder="tfidf", slices={"ends in 1": "1$"}, run_dir=tmp_path / "run")
+        analysis = json.loads((found.path / "analysis.json").read_text(encoding="utf-8"))
+        assert "own:ends in 1" in [row["name"] for row in analysis["slices"]["rows"]]
+        assert "<script>alert(1)" not in (found.path / "report.html").read_text(encoding="utf-8")

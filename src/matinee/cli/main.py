@@ -11,10 +11,14 @@ import click
 
 from matinee._version import __version__
 from matinee.cli import terminal
+from matinee.cli.audit import audit
+from matinee.cli.compare import compare
 from matinee.cli.encoders import encoders
 from matinee.cli.evaluate import evaluate
 from matinee.cli.fetch import fetch
 from matinee.cli.predict import predict
+from matinee.cli.report import report
+from matinee.cli.stress import stress
 from matinee.cli.train import train
 from matinee.core.errors import MatineeError
 
@@ -33,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (train, evaluate, predict, fetch, encoders):
+for command in (audit, train, evaluate, report, compare, stress, predict, fetch, encoders):
     cli.add_command(command)
 
 

@@ -35,8 +35,8 @@ class SettingsCommand(click.Command):
 def settings_options(*, groups: Iterable[str] = (), names: Iterable[str] = ()) -> Callable[[_Command], _Command]:
     """Return a decorator that adds a flag for every setting of the groups, and for the settings named.
 
-    Values arrive as text, or None where the flag was not given: `given` picks the given ones, and `schema.resolve`
-    reads and checks them all together.
+    Values arrive as text (a tuple of texts where a flag can be repeated), or as None or an empty tuple where the flag was
+    not given: `given` picks the given ones, and `schema.resolve` reads and checks them all together.
     """
     groups, names = set(groups), set(names)
     chosen = [field for field in settings_fields().values() if field.group in groups or field.name in names]
@@ -52,13 +52,17 @@ def settings_options(*, groups: Iterable[str] = (), names: Iterable[str] = ()) -
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings among `values` that were given on the command line."""
-    return {name: value for name, value in values.items() if name in settings_fields() and value is not None}
+    return {name: value for name, value in values.items() if name in settings_fields() and value not in (None, ())}
 
 
 def _option(field: Field) -> Callable[[_Command], _Command]:
     help_text = f"{field.help} [default: {_spell(field.default)}]" if field.default is not None else field.help
     if field.is_flag:
         return click.option(f"{field.flag}/--no-{field.flag[2:]}", field.name, default=None, help=help_text)
+    if field.is_repeated:
+        return click.option(
+            field.flag, field.name, multiple=True, metavar="NAME=REGEX", help=f"{help_text} Repeatable."
+        )
     return click.option(field.flag, field.name, default=None, metavar=_metavar(field), help=help_text)
 
 

@@ -21,7 +21,7 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
 @click.option("--resume", "resume_from", metavar="RUN", help="Finish an interrupted run; takes no other settings.")
 @terminal.offline_option
-@settings_options(groups=["data", "text", "model", "training"])
+@settings_options(groups=["data", "text", "model", "training", "evaluation"])
 @terminal.shared_options
 def train(
     data: str | None,
@@ -74,5 +74,6 @@ def _show(run: Any) -> None:
     terminal.say()
     print_confusion(run.test.label_names, run.confusion)
     minutes, seconds = divmod(round(sum(run.seconds.values())), 60)
-    terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s), pictures in {run.path / 'figures'}")
+    terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s)")
+    terminal.say(f"Report: {run.path / 'report.html'}, to be opened in a browser")
     terminal.say(f'Try it: matinee predict {run.path} "your own sentence"')

@@ -83,6 +83,26 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def audit(self) -> Path:
+        """What is wrong with the data."""
+        return self.path / "audit.json"
+
+    @property
+    def analysis(self) -> Path:
+        """Calibration, coverage, slices, mistakes, checks: what the report is made from."""
+        return self.path / "analysis.json"
+
+    @property
+    def stress(self) -> Path:
+        """How the classifier behaves when texts are changed."""
+        return self.path / "stress.json"
+
+    @property
+    def report(self) -> Path:
+        """The page a person reads."""
+        return self.path / "report.html"
+
+    @property
     def figures(self) -> Path:
         """The pictures."""
         return self.path / "figures"
@@ -218,19 +238,26 @@ class RunFolder:
         Args:
             seconds: Wall-clock time of each stage.
         """
-        files = sorted(p for p in self.path.rglob("*") if p.is_file() and not self._is_scratch(p))
         write_json(
             self.manifest,
             {
                 "matinee": __version__,
                 "completed": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
-                "files": {
-                    path.relative_to(self.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-                    for path in files
-                },
+                "files": self._fingerprints(),
             },
         )
+
+    def refresh_manifest(self) -> None:
+        """Have the manifest of a complete run hold files that were written since."""
+        write_json(self.manifest, {**self.read_json(self.manifest), "files": self._fingerprints()})
+
+    def _fingerprints(self) -> dict[str, Any]:
+        files = sorted(p for p in self.path.rglob("*") if p.is_file() and not self._is_scratch(p))
+        return {
+            path.relative_to(self.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in files
+        }
 
     def _contents(self) -> list[Path]:
         return [child for child in self.path.iterdir() if child.name != _LOCK]

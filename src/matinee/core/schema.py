@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import re
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from matinee.core.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from matinee.core.settings import Settings
 
@@ -43,6 +45,14 @@ Size = Annotated[int | float | None, _SizeRule()]
 
 
 @dataclass(frozen=True)
+class _PatternsRule:
+    """Marks names with a regular expression each: a mapping in YAML and Python, `NAME=REGEX` on the command line."""
+
+
+Patterns = Annotated[Mapping[str, str] | None, _PatternsRule()]
+
+
+@dataclass(frozen=True)
 class Field:
     """One setting, as every surface sees it.
 
@@ -54,6 +64,7 @@ class Field:
         kind: What a value must be, for a person: "a whole number between 1 and 4096".
         choices: The allowed words, where it is a choice.
         is_flag: Whether it is yes or no.
+        is_repeated: Whether the command line takes it several times, `NAME=REGEX` each.
         parse: Turns text or a YAML or Python value into the setting; ValueError says what was expected.
     """
 
@@ -64,6 +75,7 @@ class Field:
     kind: str
     choices: tuple[str, ...]
     is_flag: bool
+    is_repeated: bool
     parse: Callable[[object], object]
 
     @property
@@ -124,6 +136,7 @@ def settings_fields() -> dict[str, Field]:
                 kind=kind,
                 choices=choices,
                 is_flag=kind == "yes or no",
+                is_repeated=kind == _PATTERNS_KIND,
                 parse=parse,
             )
     return found
@@ -178,6 +191,8 @@ def _field_docstrings(cls: type) -> dict[str, str]:
     return docs
 
 
+_PATTERNS_KIND = "a regular expression per name, or none"
+
 Parser = tuple[str, tuple[str, ...], "Callable[[object], object]"]
 
 
@@ -187,6 +202,8 @@ def _parser(hint: Any) -> Parser:
         inner, *notes = get_args(hint)
         if any(isinstance(note, _SizeRule) for note in notes):
             return "a count or a fraction below 1, or none", (), _parse_size
+        if any(isinstance(note, _PatternsRule) for note in notes):
+            return _PATTERNS_KIND, (), _parse_patterns
         kind, choices, parse = _parser(inner)
         for note in notes:
             if isinstance(note, Between):
@@ -278,6 +295,40 @@ def _parse_size(value: object) -> int | float | None:
     if 0 < number < 1:
         return float(number)
     raise ValueError(expected)
+
+
+def _parse_patterns(value: object) -> dict[str, str] | None:
+    expected = "a name and a regular expression each (NAME=REGEX on the command line), or none"
+    if _is_none(value):
+        return None
+    pairs = (
+        list(value.items())
+        if isinstance(value, Mapping)
+        else [_name_and_pattern(one, expected) for one in _listed(value)]
+    )
+    patterns = {}
+    for name, pattern in pairs:
+        if not isinstance(pattern, str) or not pattern or not str(name).strip():
+            raise ValueError(expected)
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"regular expressions, but that of {str(name)!r} is not one ({error})") from error
+        patterns[str(name).strip()] = pattern
+    if len(patterns) < len(pairs):
+        raise ValueError("names that differ, with a regular expression each")
+    return patterns or None
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _name_and_pattern(value: object, expected: str) -> tuple[str, str]:
+    name, equals, pattern = value.partition("=") if isinstance(value, str) else ("", "", "")
+    if not equals:
+        raise ValueError(expected)
+    return name, pattern
 
 
 def _number(value: object, expected: str) -> int | float:

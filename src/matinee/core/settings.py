@@ -7,10 +7,11 @@ flags, YAML and Python: `matinee.core.schema`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from matinee.core.schema import Between, Size, flatten
+from matinee.core.schema import Between, Patterns, Size, flatten
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,37 @@ class TrainingSettings:
     weight_decay: Annotated[float, Between(0, 1)] = 0.01
     """AdamW's weight decay; biases and layer norms are spared."""
 
-    warmup_ratio: Annotated[float, Between(0, 1)] = 0.1
+    warmup_ratio: Annotated[float, Between(0, 1)] = 0.3
     """Share of the steps over which the learning rate rises; then it falls linearly to zero."""
 
+    averaging: Annotated[float, Between(0, 1)] = 0.25
+    """Share of the steps over which the weights are averaged (exponentially): the average is evaluated and kept; 0 keeps each step's own weights."""
+
     selection_metric: Literal["accuracy", "f1", "log_loss"] = "accuracy"
-    """Validation score that chooses the epoch whose weights are kept: the latest one within one standard error of the best; with `log_loss` the best."""
+    """Validation score that chooses the epoch whose weights are kept: the latest one within two standard errors of the best; with `log_loss` the best."""
 
     patience: Annotated[int, Between(0, 1000)] = 2
     """Epochs without a better validation score before training stops early; 0 never stops early."""
+
+    calibration: Literal["temperature", "none"] = "temperature"
+    """How probabilities are made to mean what they say: by one temperature fitted on validation, or not at all."""
+
+    optimise: str | None = None
+    """What the decision threshold of a two-class task is chosen for on validation: `f1`, `balanced_accuracy`, or `precision@R` (the best precision at a recall of at least R, as in `precision@0.9`); where not given, the more probable label is the answer."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward and backward pass; `auto` takes bf16 where the machine computes it natively."""
 
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Seed of the training sample, the head, the order of the texts and dropout."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What its scores are broken down by."""
+
+    slices: Patterns = field(default=None, hash=False)
+    """Slices of your own to score beside the built-in ones: a name and a regular expression each, searched for in the texts as they are; those given as flags take the place of the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -131,17 +149,21 @@ class Settings:
     text: TextSettings = field(default_factory=TextSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def flat(self) -> dict[str, object]:
         """Return every setting by its flat name, in the order of the groups."""
         return flatten(self)
 
 
+_OBJECTIVE = re.compile(r"f1|balanced_accuracy|precision@(0?\.\d+|1(\.0*)?|0)")
+
 GROUPS: dict[str, type] = {
     "data": DataSettings,
     "text": TextSettings,
     "model": ModelSettings,
     "training": TrainingSettings,
+    "evaluation": EvaluationSettings,
 }
 
 
@@ -159,6 +181,10 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
                 "head_share",
                 f"must lie between 0 and 1 for truncation 'head+tail', got {text.head_share}; use 'head' or 'tail'",
             )
+        )
+    if training.optimise is not None and not _OBJECTIVE.fullmatch(training.optimise):
+        wrong.append(
+            ("optimise", f"must be f1, balanced_accuracy or precision@R as in precision@0.9, got {training.optimise!r}")
         )
     if training.learning_rate == 0:
         wrong.append(("learning_rate", "must be above 0: nothing would be learned"))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
 from matinee.core.wording import score_in_words
+from matinee.evaluation import METRICS
+from matinee.report.wording import known, mapping, number, one_line, percent, points, rows, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matinee.core.settings import Settings
 
-_METRICS = ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss", "brier", "ece")
+_TABLE = ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss", "brier", "ece")
+# What the hub calls them, where it is another name.
+_METRIC_IDS = {"brier": "brier_score", "ece": "expected_calibration_error"}
+_MOST_LIMITS = 8
 
 _PLAIN = """This is a plain Hugging Face model folder; matinee is not needed to use it:
 
@@ -74,27 +80,47 @@ _LINEAR = """This is the linear baseline, tf-idf of words and word pairs with lo
 
 
 def model_card(
-    settings: Settings, metrics: Mapping[str, Any], label_names: Sequence[str], *, lowercase: bool = False
+    settings: Settings,
+    metrics: Mapping[str, Any],
+    label_names: Sequence[str],
+    *,
+    lowercase: bool = False,
+    base_model: str | None = None,
+    dataset_id: str | None = None,
+    language: str | None = None,
+    temperature: float | None = None,
+    threshold: float | None = None,
+    data: Mapping[str, Any] | None = None,
+    analysis: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the text of a model folder's README.md.
+    """Return the text of a model folder's README.md: a Hugging Face model card.
 
     Args:
         settings: What the run was made with.
         metrics: As in `metrics.json`.
         label_names: Of the classifier.
         lowercase: Whether it lower-cases texts.
+        base_model: The encoder's id on the Hugging Face hub, where it has one.
+        dataset_id: The data's id on the hub, where it has one.
+        language: ISO code of the texts' language, where somebody said so.
+        temperature: What its logits were divided by; the weights hold it already. None: it was not calibrated.
+        threshold: Of two labels the second one is answered where its probability is at least this.
+        data: As in `data.json`.
+        analysis: As in `analysis.json`: calibration, slices and checks are told.
     """
-    data, encoder = Path(str(settings.data.data)).name, Path(settings.model.encoder).name
+    name, encoder = Path(str(settings.data.data)).name, Path(settings.model.encoder).name
+    about = {"base_model": base_model, "dataset_id": dataset_id, "language": language}
+    metadata = _metadata(settings, metrics, mapping(data), **about)
     return "\n".join(
         [
             "---",
-            "library_name: transformers",
-            "pipeline_tag: text-classification",
+            metadata,
             "---",
             "",
-            f"# {', '.join(label_names)}: a text classifier",
+            f"# {', '.join(_markdown(label) for label in label_names)}: a text classifier",
             "",
-            f"Made by matinee {__version__} from `{data}` with encoder `{encoder}`. Its probabilities are not calibrated.",
+            f"Made by matinee {__version__} from `{_code(name)}` with encoder `{_code(encoder)}`. "
+            + _calibration(settings, temperature, mapping(analysis)),
             "",
             "```python",
             "import matinee",
@@ -102,6 +128,7 @@ def model_card(
             'print(matinee.load(".").predict(["your own sentence"])[0])',
             "```",
             "",
+            *_intended(settings, label_names, threshold, mapping(data), mapping(analysis)),
             _scores(metrics),
             "## Without matinee",
             "",
@@ -110,18 +137,143 @@ def model_card(
     )
 
 
+def _metadata(
+    settings: Settings,
+    metrics: Mapping[str, Any],
+    about: Mapping[str, Any],
+    *,
+    base_model: str | None,
+    dataset_id: str | None,
+    language: str | None,
+) -> str:
+    """Return the YAML that the hub reads: what the classifier is and its scores on the test texts."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    # Texts held out of another split are not the test split that others report on.
+    is_own_split = "test" in mapping(about.get("rows_read"))
+    data, encoder = Path(str(settings.data.data)).name, Path(settings.model.encoder).name
+    scores = mapping(metrics.get("test"))
+    values = {name: value for name in METRICS if (value := value_of(scores.get(name))) is not None}
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Text classification",
+            dataset_type=dataset_id or data,
+            dataset_name=data if is_own_split else f"{data}, held-out texts",
+            dataset_split="test" if is_own_split else None,
+            metric_type=_METRIC_IDS.get(name, name),
+            metric_name=METRICS[name].title,
+            metric_value=value,
+        )
+        for name, value in values.items()
+    ]
+    # A mean-pooled or linear classifier is none that transformers' own snippet on the hub could open.
+    is_plain = settings.model.encoder != "tfidf" and settings.model.pooling == "cls"
+    card = ModelCardData(
+        language=language,
+        library_name="transformers" if is_plain else "matinee",
+        pipeline_tag="text-classification",
+        tags=["text-classification", "matinee"],
+        base_model=base_model,
+        datasets=[dataset_id] if dataset_id else None,
+        metrics=[_METRIC_IDS.get(name, name) for name in values] or None,
+        model_name=f"{encoder}-{data}" if results else None,
+        eval_results=results or None,
+    )
+    return card.to_yaml().strip()
+
+
+def _calibration(settings: Settings, temperature: float | None, analysis: Mapping[str, Any]) -> str:
+    if temperature is None or settings.training.calibration == "none":
+        return "Its probabilities are not calibrated."
+    section = mapping(analysis.get("calibration"))
+    n_texts = mapping(section.get("fitted_on")).get("n")
+    fitted = f"{number(n_texts)} validation texts" if known(n_texts) else "validation texts"
+    said = f"Its probabilities are calibrated: temperature {temperature:.2f}, fitted on {fitted}, is part of the weights already."
+    before, after = (value_of(mapping(section.get(when)).get("ece")) for when in ("before", "after"))
+    if before is None or after is None:
+        return said
+    return f"{said} The calibration error (ECE) on the test texts was {before:.3f} before and is {after:.3f}."
+
+
+def _intended(
+    settings: Settings,
+    label_names: Sequence[str],
+    threshold: float | None,
+    data: Mapping[str, Any],
+    analysis: Mapping[str, Any],
+) -> list[str]:
+    n_train = mapping(mapping(data.get("splits")).get("train")).get("n")
+    learned = (
+        f"the {number(n_train)} texts that it learned from" if known(n_train) else "the texts that it learned from"
+    )
+    lines = [
+        "## What it is for, and what not",
+        "",
+        f"To label texts like {learned}. How good it is on other kinds of texts, or in other languages, nobody has measured.",
+    ]
+    if threshold is not None and len(label_names) == 2:
+        second = _markdown(label_names[1])
+        lines += [
+            "",
+            f"matinee answers “{second}” where its probability is at least {threshold:.3f}. Other programs take the more probable label.",
+        ]
+    limits = [*_length_limit(settings), *_worse_slices(analysis), *_found_by_checks(analysis)]
+    if limits:
+        lines += ["", "Known limits:", "", *(f"- {limit}" for limit in limits)]
+    return [*lines, ""]
+
+
+def _length_limit(settings: Settings) -> list[str]:
+    if settings.model.encoder == "tfidf":
+        return []
+    part = {"head": "beginning", "tail": "end", "head+tail": "beginning and the end"}[settings.text.truncation]
+    return [f"Of a text of more than {settings.text.max_length} tokens it reads the {part} only."]
+
+
+def _worse_slices(analysis: Mapping[str, Any]) -> list[str]:
+    """Return the slices that are worse than the rest beyond chance."""
+    found = [row for row in rows(mapping(analysis.get("slices")).get("rows")) if row.get("significant") is True]
+    worse = [(value, row) for row in found if (value := value_of(row.get("difference"))) is not None and value < 0]
+    worse.sort(key=lambda each: each[0])
+    return [
+        f"Texts {_markdown(row.get('title') or row.get('name') or '')}: {percent(value_of(row.get('accuracy')), 1)} right, "
+        f"{points(value)} points against the rest."
+        for value, row in worse[:_MOST_LIMITS]
+    ]
+
+
+def _found_by_checks(analysis: Mapping[str, Any]) -> list[str]:
+    found = [row for row in rows(analysis.get("checks")) if row.get("severity") in {"error", "warning"}]
+    return [
+        ": ".join(_markdown(part) for part in (row.get("title") or row.get("name"), row.get("found")) if part)
+        for row in found[:_MOST_LIMITS]
+    ]
+
+
+def _markdown(text: Any) -> str:
+    """Return a text on one line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", one_line(text))
+
+
+def _code(text: str) -> str:
+    return one_line(text).replace("`", "'")
+
+
 def _scores(metrics: Mapping[str, Any]) -> str:
     columns = {"this classifier": "test", "frozen encoder": "frozen_features", "tf-idf baseline": "baseline"}
-    columns = {title: part for title, part in columns.items() if part in metrics}
+    columns = {title: part for title, part in columns.items() if metrics.get(part)}
+    if not metrics.get("test"):
+        return "## Scores\n\nIt was not scored: there are no labelled test texts.\n"
     lines = [
         f"## Scores on {metrics['test']['n']:,} test texts",
         "",
         f"| | {' | '.join(columns)} |",
         "| --- |" + " --- |" * len(columns),
     ]
-    rows = ([name, *(score_in_words(metrics[part][name]) for part in columns.values())] for name in _METRICS)
+    table = ([name, *(score_in_words(metrics[part].get(name)) for part in columns.values())] for name in _TABLE)
     return "\n".join(
-        [*lines, *(f"| {' | '.join(row)} |" for row in rows), "", "In brackets: 95 % bootstrap intervals.", ""]
+        [*lines, *(f"| {' | '.join(row)} |" for row in table), "", "In brackets: 95 % bootstrap intervals.", ""]
     )
 
 

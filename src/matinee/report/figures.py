@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from matinee.core.files import atomic_path
 from matinee.evaluation import confusion_matrix
+from matinee.report.wording import percent, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,8 +167,8 @@ class ConfusionMatrix:
 
     def _heading(self) -> str:
         n_texts, n_right = int(self.counts.sum()), int(self.counts.trace())
-        found = f"{n_right:,} of {n_texts:,} texts right ({_percent(n_right / n_texts, digits=1)})"
-        return f"{_shorten(self.title, 60)}\n{found}" if self.title else found
+        found = f"{n_right:,} of {n_texts:,} texts right ({percent(n_right / n_texts, digits=1)})"
+        return f"{shorten(self.title, 60)}\n{found}" if self.title else found
 
     def _name_axes(self, axes: Axes, cell: float) -> None:
         places = [place + 0.5 for place in range(len(self.label_names))]
@@ -178,7 +179,7 @@ class ConfusionMatrix:
         turned: Row = {}
         if any(label is None for label in below):
             turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if cell >= 0.4 else {"rotation": 90}
-        names = [_shorten(name, _LONGEST_NAME) for name in self.label_names]
+        names = [shorten(name, _LONGEST_NAME) for name in self.label_names]
         axes.set_xticks(places, names if turned else [str(label) for label in below], fontsize=size, **turned)
         beside = [
             _wrap(name, _LONGEST_NAME, n_lines) or short for name, short in zip(self.label_names, names, strict=True)
@@ -200,7 +201,7 @@ class ConfusionMatrix:
             if not count:
                 axes.annotate("0", va="center", xytext=(0, 0), fontsize=size, color=_GREY, **style)
                 continue
-            up, down, share = (0, size * 0.1), (0, -size * 0.1), _percent(shares[i, j], digits=digits)
+            up, down, share = (0, size * 0.1), (0, -size * 0.1), percent(shares[i, j], digits=digits)
             axes.annotate(f"{count:,}", va="bottom", xytext=up, fontsize=size, fontweight="bold", color=ink, **style)
             axes.annotate(share, va="top", xytext=down, fontsize=size * 0.85, color=ink, **style)
 
@@ -308,7 +309,7 @@ class Curves:
         }
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, handlelength=2.8)
         if self.title:
-            figure.suptitle(_shorten(self.title, 28 * n_curves), fontsize=12, fontweight="bold")
+            figure.suptitle(shorten(self.title, 28 * n_curves), fontsize=12, fontweight="bold")
         return figure
 
 
@@ -342,16 +343,6 @@ def _points(history: Sequence[Row], key: str) -> tuple[tuple[float, float], ...]
     return tuple(sorted(found.items()))
 
 
-def _percent(share: float, digits: int = 0) -> str:
-    """Return a share as a percentage that says 0 or 100 only where it is."""
-    least = 0.1**digits / 100
-    if 0 < share < least / 2:
-        return f"<{least:.{digits}%}"
-    if 1 - least / 2 < share < 1:
-        return f">{1 - least:.{digits}%}"
-    return f"{share:.{digits}%}"
-
-
 def _cells(counts: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], int]]:
     for i, row in enumerate(counts.tolist()):
         for j, count in enumerate(row):
@@ -367,15 +358,6 @@ def _wrap(name: str, width: int, n_lines: int) -> str | None:
         lines[-1] += piece
     lines = [line.strip() for line in lines if line.strip()]
     return "\n".join(lines) if len(lines) <= n_lines and max(map(len, lines), default=0) <= width else None
-
-
-def _shorten(text: str, longest: int) -> str:
-    """Return the text in one line; of a long one the beginning and the end, where names that share a prefix differ."""
-    text = " ".join(text.split())
-    if len(text) <= longest:
-        return text
-    tail = longest // 3
-    return f"{text[: longest - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def _save(picture: Picture, stem: Path) -> list[Path]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Texts tokenised between two looks at the progress bar; large enough to keep every core busy, small enough to be held twice.
 _CHUNK = 2_000
 
+# No text is as long: nothing is cut off.
+_NO_LIMIT = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class TextPreparation:
@@ -67,6 +70,11 @@ class TextPreparation:
                     encoded.append(np.array([*before, *kept, *after], dtype=np.int32))
                 bar.update(len(encoded))
         return encoded
+
+    def token_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has before truncation, special tokens included."""
+        whole = replace(self, settings=replace(self.settings, max_length=_NO_LIMIT))
+        return [len(ids) for ids in whole.encode(texts)]
 
     def _truncate(self, ids: list[int], room: int) -> list[int]:
         if len(ids) <= room:

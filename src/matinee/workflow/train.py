@@ -16,8 +16,11 @@ from matinee.core.errors import InterruptedTrainingError, RunError, SettingsErro
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
+from matinee.workflow.analysis import analyse
+from matinee.workflow.audit import audit_dataset
 from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_encoder, fit_dataset, locate_encoder
 from matinee.workflow.recipes import read_recipe
+from matinee.workflow.report import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,6 +143,8 @@ def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
 
     check_known(settings.model.encoder)
     dataset = load_dataset(settings.data, seed=settings.training.seed)
+    if settings.training.optimise is not None and len(dataset.label_names) != 2:
+        raise SettingsError(f"--optimise needs two labels; {dataset.name} has {len(dataset.label_names)}.")
     encoder = locate_encoder(settings)
     check_encoder(encoder, settings.text)
     return encoder, dataset
@@ -158,21 +163,26 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
     )
     write_seen(run.seen, dataset.splits["train"])
     watch = Watch()
+    with watch.stage("audit"):
+        audited = audit_dataset(dataset, settings)
+        write_json(run.audit, audited)
+    for finding in audited["findings"]:
+        if finding["severity"] != "info":
+            logger.info(f"Audit {finding['code']}: {finding['title']}")
     for folder in (run.checkpoints, run.figures):
         folder.mkdir(exist_ok=True)
     fitted = fit_dataset(dataset, settings, encoder, run, watch)
     with watch.stage("report"):
-        metrics = _report(fitted, run, settings)
+        metrics = _report(fitted, run, settings, dataset)
     run.finish(watch.seconds)
     test = fitted.predictions["test", CLASSIFIER]
     return Run(run.path, settings, metrics, fitted.predictor, test, dataset.about, dict(watch.seconds))
 
 
-def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any]:
-    """Write predictions, scores, pictures and the model card."""
+def _report(fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset) -> dict[str, Any]:
+    """Write predictions, scores, analysis, pictures, the model card and the page."""
     from matinee.evaluation import accuracy_gain, score, write_predictions
-    from matinee.model.artifact import ClassifierInfo, write_card
-    from matinee.report import model_card, write_figures
+    from matinee.report import write_figures
 
     run.write_history(fitted.history)
     write_predictions(run.predictions, fitted.predictions)
@@ -186,12 +196,42 @@ def _report(fitted: Fitted, run: RunFolder, settings: Settings) -> dict[str, Any
         metrics["frozen_features"] = score(said["test", FROZEN])
     if fitted.kept_epoch is not None:
         metrics["kept_epoch"] = fitted.kept_epoch
+    analysis = analyse(
+        said,
+        settings,
+        temperature=fitted.temperature,
+        token_lengths=fitted.token_lengths,
+        groups=dataset.splits["test"].groups,
+    )
     write_json(run.metrics, metrics)
+    write_json(run.analysis, analysis)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
-    info = ClassifierInfo.read(run.model)
-    lowercase = info.text is not None and bool(info.text.lowercase)
-    write_card(run.model, model_card(settings, metrics, info.label_names, lowercase=lowercase))
+    _write_card(run, settings, dataset, metrics, analysis)
+    write_page(run, run.report, said)
     return metrics
+
+
+def _write_card(
+    run: RunFolder, settings: Settings, dataset: Dataset, metrics: dict[str, Any], analysis: dict[str, Any]
+) -> None:
+    from matinee.model.artifact import ClassifierInfo, write_card
+    from matinee.model.encoders import CATALOGUE
+    from matinee.report import model_card
+
+    info = ClassifierInfo.read(run.model)
+    known = CATALOGUE.get(settings.model.encoder)
+    card = model_card(
+        settings,
+        metrics,
+        info.label_names,
+        lowercase=info.text is not None and bool(info.text.lowercase),
+        base_model=None if known is None else known.hub_id,
+        temperature=None if settings.training.calibration == "none" else info.temperature,
+        threshold=info.threshold,
+        data=dataset.about,
+        analysis=analysis,
+    )
+    write_card(run.model, card)
 
 
 def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:

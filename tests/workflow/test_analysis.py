@@ -1,0 +1,104 @@
+"""What the analysis says of predictions whose faults are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matinee.core.schema import Layer, resolve
+from matinee.core.types import Predictions
+from matinee.workflow.analysis import analyse
+
+N = 400
+PLAIN, NEGATED = "A film about a boat, seen on a Monday {n}.", "Not a film about a boat, never seen on a Monday {n}."
+
+
+def said(texts, labels, right, sure=0.8):
+    """Return predictions that give the true label, or the other one, a probability."""
+    of_label = np.where(right, sure, 1 - sure)
+    positive = np.where(labels == 1, of_label, 1 - of_label)
+    return Predictions(
+        [str(n) for n in range(len(texts))],
+        texts,
+        np.column_stack([1 - positive, positive]),
+        ("negative", "positive"),
+        labels,
+    )
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [(NEGATED if n % 4 == 0 else PLAIN).format(n=n) for n in range(N)]
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return (np.arange(N) // 2 % 2).astype(np.int64)
+
+
+def analysis(texts, labels, right, temperature=1.0, **settings):
+    test = said(texts, labels, right)
+    by = {(split, name): test for split in ("validation", "test") for name in ("classifier", "tfidf")}
+    return analyse(by, resolve(Layer(settings)), temperature=temperature)
+
+
+def row(found, name):
+    return next(each for each in found["slices"]["rows"] if each["name"] == name)
+
+
+def test_a_slice_that_is_worse_is_named_and_one_that_is_not_is_not(texts, labels):
+    n = np.arange(N)
+    wrong = (n % 4 == 0) & (n % 8 == 0) | (n % 20 == 1)
+    found = analysis(texts, labels, ~wrong, slices={"a one first": "Monday 1"})
+    negation, own = row(found, "negation"), row(found, "own:a one first")
+    assert negation["significant"]
+    assert negation["n"] == N / 4
+    assert negation["accuracy"]["value"] == pytest.approx(0.5)
+    assert negation["difference"]["high"] < 0
+    assert not own["significant"]
+    assert own["n"] == sum("Monday 1" in text for text in texts)
+
+
+def test_where_mistakes_fall_evenly_no_slice_is_named(texts, labels):
+    wrong = np.arange(N) % 9 == 0
+    found = analysis(texts, labels, ~wrong)
+    assert not any(each["significant"] for each in found["slices"]["rows"])
+    assert not any(claim["holds"] for claim in found["causes"]["claims"])
+
+
+def test_every_mistake_is_listed_with_what_was_said(texts, labels):
+    wrong = np.arange(N) % 50 == 0
+    mistakes = analysis(texts, labels, ~wrong)["mistakes"]
+    assert mistakes["n"] == wrong.sum()
+    assert {each["id"] for each in mistakes["all"]} == {str(n) for n in np.flatnonzero(wrong)}
+    first = mistakes["kinds"]["confident"][0]
+    assert first["label"] != first["predicted"]
+    assert first["text"] == texts[int(first["id"])]
+    assert first["score"] == pytest.approx(0.8)
+
+
+def test_calibration_is_told_before_and_after(texts, labels):
+    """Four of five are right and 0.8 is said: calibrated. Before a temperature of 2 it had said more."""
+    right = np.arange(N) % 5 != 0
+    calibration = analysis(texts, labels, right, temperature=2.0)["calibration"]
+    assert calibration["temperature"] == 2
+    assert calibration["after"]["ece"]["value"] == pytest.approx(0, abs=1e-9)
+    assert calibration["before"]["ece"]["value"] == pytest.approx(16 / 17 - 0.8)
+
+
+def test_without_calibration_it_says_so(texts, labels):
+    found = analysis(texts, labels, np.arange(N) % 5 != 0, calibration="none")
+    assert "--calibration none" in found["calibration"]["reason"]
+
+
+def test_groups_and_lengths_become_slices(texts, labels):
+    right = np.arange(N) % 5 != 0
+    test = said(texts, labels, right)
+    by = {(split, name): test for split in ("validation", "test") for name in ("classifier", "tfidf")}
+    settings = resolve(Layer({"max_length": 100}))
+    lengths = [150 if n < 100 else 50 for n in range(N)]
+    groups = ["one film" if n < 200 else "another" for n in range(N)]
+    found = analyse(by, settings, temperature=1.0, token_lengths=lengths, groups=groups)
+    kinds = {each["group"] for each in found["slices"]["rows"]}
+    assert {"length", "group", "cue", "label"} <= kinds
+    assert any(each["n"] == 100 for each in found["slices"]["rows"] if each["group"] == "length")
