@@ -103,7 +103,20 @@ class TestLightImports:
         assert heavy_after("import matinee") == []
 
     @pytest.mark.parametrize(
-        "command", [(), ("train",), ("evaluate",), ("predict",), ("fetch",), ("encoders",)], ids=" ".join
+        "command",
+        [
+            (),
+            ("train",),
+            ("evaluate",),
+            ("predict",),
+            ("fetch",),
+            ("encoders",),
+            ("audit",),
+            ("compare",),
+            ("stress",),
+            ("report",),
+        ],
+        ids=" ".join,
     )
     def test_help(self, command):
         assert heavy_after(help_of(*command)) == []

@@ -61,6 +61,8 @@ class TestContents:
             "matinee/py.typed",
             "matinee/recipes/imdb-minilm.yaml",
             "matinee/recipes/imdb-distilbert.yaml",
+            "matinee/report/templates/report.html",
+            "matinee/report/templates/report.css",
             f"matinee-{matinee.__version__}.dist-info/licenses/LICENSE",
         } <= names
         source = ROOT / "src"
@@ -68,7 +70,9 @@ class TestContents:
 
     def test_nothing_else_is_in_it(self, names):
         package = {
-            name for name in names if name.startswith("matinee/") and name.endswith((".py", ".yaml", "py.typed"))
+            name
+            for name in names
+            if name.startswith("matinee/") and name.endswith((".py", ".yaml", "py.typed", ".html", ".css", ".js"))
         }
         info = {name for name in names if name.startswith(f"matinee-{matinee.__version__}.dist-info/")}
         assert names - package - info == set()
