@@ -500,7 +500,7 @@ def contrast(one, other):
 
 def test_the_templates_are_files_of_the_package():
     found = {path.name for path in files("matinee.report").joinpath("templates").iterdir()}
-    assert found == {"report.html", "macros.html", "report.css", "report.js"}
+    assert found == {"report.html", "explained.html", "macros.html", "report.css", "report.js"}
 
 
 def test_contents_are_plain_values(contents):

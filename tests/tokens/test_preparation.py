@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import AutoTokenizer
 
 from matinee.core.settings import TextSettings
@@ -73,6 +75,74 @@ def test_no_text_is_ever_too_long_or_loses_its_special_tokens(tokenizer, text, m
     (ours,) = preparation.encode([text])
     assert 2 <= len(ours) <= max_length
     assert (ours[0], ours[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+
+
+def test_tracing_says_where_each_token_stands(tokenizer):
+    text = "The FILM<br />was WARM, caf&eacute; \U0001f600!"
+    traced = prepared(tokenizer, max_length=64).trace(text)
+    tokens = tokenizer.convert_ids_to_tokens(traced.ids.tolist())
+    assert traced.text == text
+    assert traced.special.tolist() == [True, *[False] * (len(tokens) - 2), True]
+    assert traced.spans[[0, -1]].tolist() == [[-1, -1], [-1, -1]]
+    stands = {token: text[start:end] for token, (start, end) in zip(tokens, traced.spans.tolist(), strict=True)}
+    known = {token: stands[token] for token in ("the", "film", "was", "warm", ",", "[UNK]", "!")}
+    assert known == {
+        "the": "The",
+        "film": "FILM",
+        "was": "was",
+        "warm": "WARM",
+        ",": ",",
+        "[UNK]": "\U0001f600",
+        "!": "!",
+    }
+    # The accent is stripped by the tokenizer, after our cleaning has made a letter of the entity.
+    assert stands["##e"] == "&eacute;"
+
+
+@settings(max_examples=100)
+@given(
+    text=st.lists(
+        st.sampled_from(["the film", "<br />", "&amp;", "\u0130", "e\u0301", " ", "W\u00c4RM", "\u200b", "seat 4"])
+        | st.text(max_size=5),
+        max_size=30,
+    ).map("".join),
+    truncation=st.sampled_from(["head", "tail", "head+tail"]),
+    lowercase=st.booleans(),
+)
+def test_tracing_gives_the_ids_of_encoding_in_the_order_of_the_text(tokenizer, text, truncation, lowercase):
+    preparation = prepared(tokenizer, max_length=16, truncation=truncation, lowercase=lowercase)
+    (encoded,) = preparation.encode([text])
+    traced = preparation.trace(text)
+    assert traced.ids.tolist() == encoded.tolist()
+    assert traced.ids.dtype == encoded.dtype
+    plain = traced.spans[~traced.special]
+    assert (plain[:, 0] < plain[:, 1]).all()
+    assert (np.diff(plain[:, 0]) >= 0).all()
+    assert plain.max(initial=0) <= len(text)
+    assert int(traced.special.sum()) == 2
+
+
+def test_tracing_what_truncation_leaves(tokenizer, long_text):
+    traced = prepared(tokenizer, max_length=10, truncation="head+tail", head_share=0.5).trace(long_text)
+    shown = [long_text[start:end] for start, end in traced.spans[1:-1].tolist()]
+    assert shown[:3] == ["seat", "0", "seat"]
+    assert "".join(shown[-2:]) == "99"
+    assert traced.spans[-2, 1] == len(long_text)
+
+
+def test_tracing_lower_cases_where_encoding_does(tokenizer):
+    cased = Tokenizer(WordLevel({"film": 5, "[UNK]": 1}, unk_token="[UNK]"))
+    preparation = replace(prepared(tokenizer), tokenizer=cased, settings=TextSettings(max_length=8, lowercase=True))
+    assert preparation.trace("FILM").ids.tolist() == preparation.encode(["FILM"])[0].tolist() == [5]
+
+
+def test_the_mask_is_the_tokenizer_s_own_or_the_padding(tokenizer):
+    preparation = prepared(tokenizer)
+    assert preparation.mask_id == tokenizer.mask_token_id
+    without = Tokenizer(WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    assert replace(preparation, tokenizer=without, pad_id=7).mask_id == 7
+    other = Tokenizer(WordLevel({"a": 0, "<mask>": 3, "[UNK]": 1}, unk_token="[UNK]"))
+    assert replace(preparation, tokenizer=other).mask_id == 3
 
 
 def test_the_tokenizer_s_own_truncation_is_off(tokenizer, long_text):

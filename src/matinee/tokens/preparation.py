@@ -9,6 +9,7 @@ import numpy as np
 
 from matinee.core.progress import progress
 from matinee.core.text import clean
+from matinee.tokens.alignment import align
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,31 @@ if TYPE_CHECKING:
 # Texts tokenised between two looks at the progress bar; large enough to keep every core busy, small enough to be held twice.
 _CHUNK = 2_000
 
+# What the tokenizers of the catalogue call the token that stands for a word unknown.
+_MASKS = ("[MASK]", "<mask>")
+
 # No text is as long: nothing is cut off.
 _NO_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class TracedText:
+    """A text as an encoder sees it, and where each of its tokens comes from. T tokens.
+
+    Attributes:
+        text: The text that the positions are about: as it was given (see `matinee.tokens.alignment.align` for the exception).
+        ids: Token ids, as `TextPreparation.encode` gives them, shape (T,).
+        spans: Start and end, exclusive, of each token in `text`, shape (T, 2); of special tokens -1.
+    """
+
+    text: str
+    ids: NDArray[np.int32]
+    spans: NDArray[np.int64]
+
+    @property
+    def special(self) -> NDArray[np.bool_]:
+        """Which tokens are special ones, shape (T,)."""
+        return np.asarray(self.spans[:, 0] < 0)
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,25 @@ class TextPreparation:
         """Return how many tokens each text has before truncation, special tokens included."""
         whole = replace(self, settings=replace(self.settings, max_length=_NO_LIMIT))
         return [len(ids) for ids in whole.encode(texts)]
+
+    def trace(self, text: str) -> TracedText:
+        """Return the token ids of one text, as `encode` does, and which part of the text each token stands for."""
+        before, after = self._special_tokens()
+        aligned = align(text, lowercase=bool(self.settings.lowercase))
+        encoding = self.tokenizer.encode(aligned.text, add_special_tokens=False)
+        # Both are made anew, and whole, each time they are asked for.
+        found, offsets = encoding.ids, encoding.offsets
+        kept = self._truncate(list(range(len(found))), self.settings.max_length - len(before) - len(after))
+        spans = np.full((len(before) + len(kept) + len(after), 2), -1, dtype=np.int64)
+        spans[len(before) : len(before) + len(kept)] = aligned.spans(np.array([offsets[token] for token in kept]))
+        ids = np.array([*before, *(found[token] for token in kept), *after], dtype=np.int32)
+        return TracedText(aligned.given, ids, spans)
+
+    @property
+    def mask_id(self) -> int:
+        """Token id that says of a word no more than that it is there; the padding where the tokenizer has none such."""
+        known = (self.tokenizer.token_to_id(token) for token in _MASKS)
+        return next((token_id for token_id in known if token_id is not None), self.pad_id)
 
     def _truncate(self, ids: list[int], room: int) -> list[int]:
         if len(ids) <= room:
