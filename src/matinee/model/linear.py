@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +63,10 @@ def fit_linear_head(
         gentle: Take the smallest C whose loss is within one standard error of the best (Hastie, Tibshirani & Friedman
             2009, "The Elements of Statistical Learning", section 7.10), and not the best itself.
     """
-    strength = _choose_strength(features, labels, candidates, seed, gentle)
-    return _as_head(_fit(features, labels, strength), n_labels)
+    # The solver's products of vectors are too small to divide: with a thread per core they take several times as long.
+    with threadpool_limits(1, user_api="blas"):
+        strength = _choose_strength(features, labels, candidates, seed, gentle)
+        return _as_head(_fit(features, labels, strength), n_labels)
 
 
 def fit_scaled_head(
