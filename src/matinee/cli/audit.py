@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matinee.cli import terminal
+from matinee.cli.findings import print_findings, visible
 from matinee.cli.options import SettingsCommand, given, settings_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 # Texts on the terminal are cut there; --json has more of them.
 _SHOWN = 100
-_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 # More classes than that are left to --json.
 _MOST_CLASSES = 20
 
@@ -39,7 +39,9 @@ _MOST_CLASSES = 20
     help="Rank likely label errors by what this run's classifier said of its validation and test texts. "
     "[default: by a linear baseline, in five folds]",
 )
-@click.option("--ignore", metavar="CODE", multiple=True, help="Leave out a finding, by code or name; may be repeated.")
+@click.option(
+    "--ignore", "ignored", metavar="CODE", multiple=True, help="Leave out a finding, by code or name; may be repeated."
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 where there is an error or a warning.")
 @click.option("--examples", type=click.IntRange(0, 10), default=2, show_default=True, help="Examples of each finding.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -52,7 +54,7 @@ def audit(
     drop_near_duplicates: bool,
     drop_label_errors: bool,
     run: str | None,
-    ignore: tuple[str, ...],
+    ignored: tuple[str, ...],
     strict: bool,
     examples: int,
     as_json: bool,
@@ -79,7 +81,7 @@ def audit(
         drop_near_duplicates=drop_near_duplicates,
         drop_label_errors=drop_label_errors,
         run=run,
-        ignore=ignore,
+        ignore=ignored,
         offline=offline,
         flags=from_flags(given(values)),
     )
@@ -104,24 +106,12 @@ def _show(summary: Mapping[str, Any], source: str, n_examples: int) -> None:
 
 
 def _show_findings(summary: Mapping[str, Any], source: str) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     texts = f"{summary['n']:,} {'text' if summary['n'] == 1 else 'texts'} ({source})"
     if not summary["findings"]:
         terminal.say(f"Nothing found in {texts}.")
         return
-    title = f"Findings in {texts}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("Code", no_wrap=True)
-    table.add_column("Severity", no_wrap=True)
-    table.add_column("Finding", overflow="fold")
-    table.add_column("Share", justify="right", no_wrap=True)
-    for finding in summary["findings"]:
-        severity = f"[{_COLOURS[finding['severity']]}]{finding['severity']}[/]"
-        table.add_row(finding["code"], severity, escape(_visible(finding["title"])), _percent(finding["share"]))
-    terminal.console().print(table)
+    shares = [_percent(finding["share"]) for finding in summary["findings"]]
+    print_findings(f"Findings in {texts}", summary["findings"], shares)
 
 
 def _show_finding(finding: Mapping[str, Any], n_examples: int) -> None:
@@ -144,7 +134,7 @@ def _in_words(example: Mapping[str, Any]) -> str:
     text = example["text"]
     if "repaired" in example:
         notes.append(f"would be {example['repaired']!r}")
-    return _visible(f"{' '.join(notes)}: {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}")
+    return visible(f"{' '.join(notes)}: {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}")
 
 
 def _name(example: Mapping[str, Any]) -> str:
@@ -158,7 +148,7 @@ def _show_classes(classes: Mapping[str, Any], split_names: Sequence[str]) -> Non
         return
     rows = [
         [
-            _visible(label["label"]),
+            visible(label["label"]),
             f"{label['n']:,}",
             _percent(label["share"]),
             *(f"{label['splits'][name]:,}" for name in split_names if len(split_names) > 1),
@@ -204,8 +194,3 @@ def _percent(share: float | None) -> str:
     if share is None:
         return "–"
     return f"{share:.1%}" if share >= 0.0005 or share == 0 else "<0.1%"
-
-
-def _visible(text: str) -> str:
-    """Return a text whose control characters are spelled out: none of them reaches the terminal."""
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.evaluation.proportions import holm, wilson
 from matinee.evaluation.slices import SIGNIFICANT, compare
+from matinee.evaluation.wording import percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,11 +119,10 @@ def _sentence(row: Mapping[str, Any], n_texts: int) -> str:
         if row["n_mistakes"] < FEWEST_MISTAKES:
             return f"Texts with {what}: there are {row['n_mistakes']} mistakes in all, too few to tell."
         return f"Texts with {what}: {row['n']:,} of {n_texts:,}, too few on one side to tell."
-    difference = row["difference"]
     return (
-        f"Texts with {what} are {_percent(row['share_of_texts'])} of the texts and {_percent(row['share_of_mistakes']['value'])} of the "
-        f"mistakes; their error rate is {_percent(row['error_rate']['value'])} against {_percent(row['error_rate_elsewhere'])} elsewhere "
-        f"(difference {_points(difference['value'])} points [{_points(difference['low'])}, {_points(difference['high'])}], "
+        f"Texts with {what} are {percent(row['share_of_texts'])} of the texts and {percent(row['share_of_mistakes']['value'])} of the "
+        f"mistakes; their error rate is {percent(row['error_rate']['value'])} against {percent(row['error_rate_elsewhere'])} elsewhere "
+        f"(difference {points(row['difference'])}, "
         f"p = {row['p_adjusted']:.2g}): {_conclusion(row)}."
     )
 
@@ -134,14 +134,6 @@ def _conclusion(row: Mapping[str, Any]) -> str:
     if not is_harder:
         return "no evidence for the claim"
     return "the claim holds" if _holds(row) else "they are harder, but too few to be a common cause"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
 
 
 def _note(label_names: Sequence[str]) -> str | None:

@@ -19,7 +19,7 @@ PRAISE: frozenset[str] = _words(
     courteous crisp dazzling deft delicious delight delighted delightful durable effective efficient elegant elegantly
     enchanting engaging engrossing enjoy enjoyable enjoyed enjoying enthralling entertaining exceptional exceptionally
     excellent excellently excels exciting exhilarating exquisite fabulous fantastic fascinating favorite favourite
-    finest flawless flawlessly fresh friendly gem genius glad gorgeous graceful great greatest gripping happy heartfelt
+    finest flawless flawlessly fresh friendly gem genius glad good gorgeous graceful great greatest gripping happy heartfelt
     heartwarming helpful hilarious honest imaginative immaculate impeccable impressed impressive impressively incredible
     incredibly ingenious inspired inspiring insightful intelligent inventive love loved lovely loves luminous luscious
     magnificent magical marvellous marvelous masterful masterpiece memorable mesmerizing mesmerising moving nice nicely
