@@ -38,10 +38,14 @@ PUBLIC = [
     "Predictions",
     "TextClassifier",
     "__version__",
+    "audit",
+    "compare",
     "evaluate",
+    "explain",
     "fetch",
     "load",
     "predict",
+    "stress",
     "train",
 ]
 

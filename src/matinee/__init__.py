@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from matinee.core.errors import MatineeError
     from matinee.core.types import Predictions
     from matinee.estimator import TextClassifier
-    from matinee.workflow import evaluate, fetch, load, predict, train
+    from matinee.workflow import audit, compare, evaluate, explain, fetch, load, predict, stress, train
 
 __all__ = [
     "MatineeError",
     "Predictions",
     "TextClassifier",
     "__version__",
+    "audit",
+    "compare",
     "evaluate",
+    "explain",
     "fetch",
     "load",
     "predict",
+    "stress",
     "train",
 ]
 
@@ -32,10 +36,14 @@ _HOMES = {
     "MatineeError": "matinee.core.errors",
     "Predictions": "matinee.core.types",
     "TextClassifier": "matinee.estimator",
+    "audit": "matinee.workflow",
+    "compare": "matinee.workflow",
     "evaluate": "matinee.workflow",
+    "explain": "matinee.workflow",
     "fetch": "matinee.workflow",
     "load": "matinee.workflow",
     "predict": "matinee.workflow",
+    "stress": "matinee.workflow",
     "train": "matinee.workflow",
 }
 

@@ -126,3 +126,19 @@ def test_a_foreign_or_broken_file_is_one_line(tmp_path, random_predictions, spoi
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(RunError, match=r"No predictions at .*missing\.parquet"):
         read_predictions(tmp_path / "missing.parquet")
+
+
+def test_groups_and_token_lengths_come_back_where_they_are_known(tmp_path, random_predictions):
+    known = replace(random_predictions(3), groups=["a", "b", "a"], token_lengths=np.array([3, 700, 12], dtype=np.int64))
+    unknown = random_predictions(3, seed=1)
+    write_predictions(tmp_path / "p.parquet", {("test", "classifier"): known, ("test", "tfidf"): unknown})
+    back = read_predictions(tmp_path / "p.parquet")
+    assert back["test", "classifier"].groups == ["a", "b", "a"]
+    assert back["test", "classifier"].token_lengths.tolist() == [3, 700, 12]
+    assert back["test", "tfidf"].groups is None
+    assert back["test", "tfidf"].token_lengths is None
+
+
+def test_a_file_without_groups_has_no_column_for_them(tmp_path, random_predictions):
+    write_predictions(tmp_path / "p.parquet", {("test", "classifier"): random_predictions(3)})
+    assert not {"group", "tokens"} & set(pq.read_table(tmp_path / "p.parquet").column_names)

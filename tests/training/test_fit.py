@@ -121,7 +121,7 @@ def test_the_fitted_head_starts_better_than_chance(tiny_encoder, splits):
     model = model_of(tiny_encoder)
     train, validation = splits
     ids = {"train": train.ids, "validation": validation.ids}
-    said = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0)["validation"]
+    said = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0).probabilities["validation"]
     assert (said.argmax(axis=1) == validation.labels).mean() > 0.6
     tensors = [torch.from_numpy(part) for part in _padded(validation.ids)]
     with torch.no_grad():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from matinee.core.schema import Layer, resolve
-from matinee.core.types import Predictions
-from matinee.workflow.analysis import analyse
+from matinee.core.types import Dataset, Predictions, Split
+from matinee.workflow.analysis import add_neighbours, analyse, carry_over, detailed_mistakes
 
 N = 400
 PLAIN, NEGATED = "A film about a boat, seen on a Monday {n}.", "Not a film about a boat, never seen on a Monday {n}."
@@ -93,12 +96,41 @@ def test_without_calibration_it_says_so(texts, labels):
 
 def test_groups_and_lengths_become_slices(texts, labels):
     right = np.arange(N) % 5 != 0
-    test = said(texts, labels, right)
-    by = {(split, name): test for split in ("validation", "test") for name in ("classifier", "tfidf")}
-    settings = resolve(Layer({"max_length": 100}))
-    lengths = [150 if n < 100 else 50 for n in range(N)]
+    lengths = np.where(np.arange(N) < 100, 150, 50)
     groups = ["one film" if n < 200 else "another" for n in range(N)]
-    found = analyse(by, settings, temperature=1.0, token_lengths=lengths, groups=groups)
+    test = replace(said(texts, labels, right), token_lengths=lengths, groups=groups)
+    by = {(split, name): test for split in ("validation", "test") for name in ("classifier", "tfidf")}
+    found = analyse(by, resolve(Layer({"max_length": 100})), temperature=1.0)
     kinds = {each["group"] for each in found["slices"]["rows"]}
     assert {"length", "group", "cue", "label"} <= kinds
     assert any(each["n"] == 100 for each in found["slices"]["rows"] if each["group"] == "length")
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_matrix], ids=["dense", "sparse"])
+def test_a_mistake_has_the_training_texts_that_are_most_like_it(texts, labels, form):
+    train = Split(["t0", "t1", "t2", "t3"], ["north", "east", "north east", "south"], np.array([0, 1, 1, 0]))
+    test = Split([str(n) for n in range(N)], texts, labels)
+    directions = np.where(np.arange(N)[:, None] % 100 == 0, [[0.1, 5.0]], [[1.0, 0.0]])
+    vectors = {"train": form([[0.0, 3.0], [1.0, 0.0], [1.0, 1.0], [0.0, -1.0]]), "test": form(directions)}
+    found = analysis(texts, labels, np.arange(N) % 50 != 0)
+    add_neighbours(found, Dataset("it", ("negative", "positive"), {"train": train, "test": test}), vectors)
+    rows = {each["id"]: each["neighbours"] for each in detailed_mistakes(found)}
+    assert set(rows) == {str(n) for n in range(0, N, 50)}
+    assert [(each["text"], each["label"]) for each in rows["0"]] == [
+        ("north", "negative"),
+        ("north east", "positive"),
+        ("east", "positive"),
+    ]
+    assert rows["50"][0] == {"id": "t1", "text": "east", "label": "positive", "similarity": pytest.approx(1.0)}
+
+
+def test_a_new_analysis_keeps_what_only_training_could_know(texts, labels):
+    right = np.arange(N) % 50 != 0
+    old, new = analysis(texts, labels, right), analysis(texts, labels, right)
+    for each in detailed_mistakes(old):
+        each |= {"words": [each["id"]], "neighbours": ["near"], "score": 0.0}
+    carry_over({**old, "explanations": {"method": "linear"}, "checks": ["old"]}, new)
+    for each in detailed_mistakes(new):
+        assert (each["words"], each["neighbours"], each["score"]) == ([each["id"]], ["near"], pytest.approx(0.8))
+    assert new["explanations"] == {"method": "linear"}
+    assert "checks" not in new

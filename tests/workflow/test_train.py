@@ -319,7 +319,16 @@ class TestAbstaining:
 class TestReport:
     def test_what_it_is_made_from_is_kept_too(self, run):
         analysis = json.loads((run.path / "analysis.json").read_text(encoding="utf-8"))
-        assert set(analysis) == {"calibration", "coverage", "conformal", "slices", "causes", "mistakes"}
+        assert set(analysis) == {
+            "calibration",
+            "coverage",
+            "conformal",
+            "slices",
+            "causes",
+            "mistakes",
+            "explanations",
+            "checks",
+        }
         after = analysis["calibration"]["after"]["ece"]["value"]
         assert after == pytest.approx(run.metrics["test"]["ece"]["value"])
         assert json.loads((run.path / "audit.json").read_text(encoding="utf-8"))["classes"]
@@ -333,10 +342,10 @@ class TestReport:
         train(tiny_csv, encoder="tfidf", run_dir=tmp_path / "run", test_size=24, validation_size=16)
         path = tmp_path / "run" / "report.html"
         path.unlink()
-        assert report(tmp_path / "run") == path
+        assert report(tmp_path / "run").path == path
         manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["files"]["report.html"]["bytes"] == path.stat().st_size
-        assert report(tmp_path / "run", output=tmp_path / "other.html") == tmp_path / "other.html"
+        assert report(tmp_path / "run", output=tmp_path / "other.html").path == tmp_path / "other.html"
 
     def test_a_folder_that_is_no_run(self, tmp_path):
         with pytest.raises(RunError, match="no run folder"):

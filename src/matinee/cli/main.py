@@ -15,6 +15,7 @@ from matinee.cli.audit import audit
 from matinee.cli.compare import compare
 from matinee.cli.encoders import encoders
 from matinee.cli.evaluate import evaluate
+from matinee.cli.explain import explain
 from matinee.cli.fetch import fetch
 from matinee.cli.predict import predict
 from matinee.cli.report import report
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (audit, train, evaluate, report, compare, stress, predict, fetch, encoders):
+for command in (audit, train, evaluate, report, compare, stress, predict, explain, fetch, encoders):
     cli.add_command(command)
 
 

@@ -59,10 +59,8 @@ def _option(field: Field) -> Callable[[_Command], _Command]:
     help_text = f"{field.help} [default: {_spell(field.default)}]" if field.default is not None else field.help
     if field.is_flag:
         return click.option(f"{field.flag}/--no-{field.flag[2:]}", field.name, default=None, help=help_text)
-    if field.is_repeated:
-        return click.option(
-            field.flag, field.name, multiple=True, metavar="NAME=REGEX", help=f"{help_text} Repeatable."
-        )
+    if field.item:
+        return click.option(field.flag, field.name, multiple=True, metavar=field.item, help=f"{help_text} Repeatable.")
     return click.option(field.flag, field.name, default=None, metavar=_metavar(field), help=help_text)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
+from matinee.cli.findings import print_checks, say_failed
 from matinee.cli.options import SettingsCommand, given, settings_options
 
 
@@ -20,6 +21,7 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
 @click.option("--resume", "resume_from", metavar="RUN", help="Finish an interrupted run; takes no other settings.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where a check finds an error or a warning.")
 @terminal.offline_option
 @settings_options(groups=["data", "text", "model", "training", "evaluation"])
 @terminal.shared_options
@@ -29,9 +31,10 @@ def train(
     run_dir: str | None,
     overwrite: bool,
     resume_from: str | None,
+    strict: bool,
     offline: bool,
     **values: Any,
-) -> None:
+) -> int:
     """Fine-tune a classifier on DATA, score it beside its baselines, and leave a run folder.
 
     DATA is imdb, rotten_tomatoes, a CSV, TSV, JSONL or Parquet file, a glob, a folder with train.*, validation.* and
@@ -56,6 +59,7 @@ def train(
             data, recipe=recipe, run_dir=run_dir, overwrite=overwrite, offline=offline, flags=from_flags(chosen)
         )
     _show(run)
+    return say_failed(run.checks) if strict else 0
 
 
 def _show(run: Any) -> None:
@@ -73,6 +77,7 @@ def _show(run: Any) -> None:
     terminal.say(f"Test texts: {run.data['held_out']['test']} ({run.data['source']})")
     terminal.say()
     print_confusion(run.test.label_names, run.confusion)
+    print_checks(run.checks)
     minutes, seconds = divmod(round(sum(run.seconds.values())), 60)
     terminal.say(f"Run folder: {run.path} ({minutes} min {seconds} s)")
     terminal.say(f"Report: {run.path / 'report.html'}, to be opened in a browser")

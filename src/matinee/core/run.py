@@ -221,6 +221,19 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is missing or damaged; the run cannot be used.") from error
 
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return the logged steps; none where there is no history.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        try:
+            return [json.loads(line) for line in self.history.read_text(encoding="utf-8").splitlines() if line]
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise RunError(f"{self.history} is damaged; the run cannot be used.") from error
+
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Replace the history."""
         write_jsonl(self.history, rows)

@@ -53,6 +53,14 @@ Patterns = Annotated[Mapping[str, str] | None, _PatternsRule()]
 
 
 @dataclass(frozen=True)
+class _NamesRule:
+    """Marks several names: a list in YAML and Python, a flag that can be repeated on the command line."""
+
+
+Names = Annotated[tuple[str, ...] | None, _NamesRule()]
+
+
+@dataclass(frozen=True)
 class Field:
     """One setting, as every surface sees it.
 
@@ -64,7 +72,7 @@ class Field:
         kind: What a value must be, for a person: "a whole number between 1 and 4096".
         choices: The allowed words, where it is a choice.
         is_flag: Whether it is yes or no.
-        is_repeated: Whether the command line takes it several times, `NAME=REGEX` each.
+        item: What the command line takes several times, `NAME=REGEX`; empty where it takes one value.
         parse: Turns text or a YAML or Python value into the setting; ValueError says what was expected.
     """
 
@@ -75,7 +83,7 @@ class Field:
     kind: str
     choices: tuple[str, ...]
     is_flag: bool
-    is_repeated: bool
+    item: str
     parse: Callable[[object], object]
 
     @property
@@ -136,7 +144,7 @@ def settings_fields() -> dict[str, Field]:
                 kind=kind,
                 choices=choices,
                 is_flag=kind == "yes or no",
-                is_repeated=kind == _PATTERNS_KIND,
+                item={_PATTERNS_KIND: "NAME=REGEX", _NAMES_KIND: "NAME"}.get(kind, ""),
                 parse=parse,
             )
     return found
@@ -192,6 +200,7 @@ def _field_docstrings(cls: type) -> dict[str, str]:
 
 
 _PATTERNS_KIND = "a regular expression per name, or none"
+_NAMES_KIND = "names, or none"
 
 Parser = tuple[str, tuple[str, ...], "Callable[[object], object]"]
 
@@ -204,6 +213,8 @@ def _parser(hint: Any) -> Parser:
             return "a count or a fraction below 1, or none", (), _parse_size
         if any(isinstance(note, _PatternsRule) for note in notes):
             return _PATTERNS_KIND, (), _parse_patterns
+        if any(isinstance(note, _NamesRule) for note in notes):
+            return _NAMES_KIND, (), _parse_names
         kind, choices, parse = _parser(inner)
         for note in notes:
             if isinstance(note, Between):
@@ -318,6 +329,15 @@ def _parse_patterns(value: object) -> dict[str, str] | None:
     if len(patterns) < len(pairs):
         raise ValueError("names that differ, with a regular expression each")
     return patterns or None
+
+
+def _parse_names(value: object) -> tuple[str, ...] | None:
+    if _is_none(value):
+        return None
+    names = _listed(value)
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError("names, or none")
+    return tuple(dict.fromkeys(str(name).strip() for name in names)) or None
 
 
 def _listed(value: object) -> Sequence[object]:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from matinee.core.schema import Between, Patterns, Size, flatten
+from matinee.core.schema import Between, Names, Patterns, Size, flatten
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What its scores are broken down by."""
+    """What its scores are broken down by, and which checks are made of it."""
 
     slices: Patterns = field(default=None, hash=False)
     """Slices of your own to score beside the built-in ones: a name and a regular expression each, searched for in the texts as they are; those given as flags take the place of the recipe's."""
+
+    ignore: Names = None
+    """Checks of the run to leave out, by code or name (`M301`, `overfit`)."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ class Predictions:
             probable one.
         abstain_below: Answers less probable than this become `"uncertain"` in records; None: never.
         set_above: Labels at least this probable form the record's `"set"` of labels that cannot be excluded; None: no sets.
+        groups: Group of each text, where the data has groups.
+        token_lengths: Tokens of each text before truncation, shape (n_texts,), int64; None where nobody counted.
     """
 
     ids: list[str]
@@ -99,13 +101,16 @@ class Predictions:
     threshold: float | None = None
     abstain_below: float | None = None
     set_above: float | None = None
+    groups: list[str] | None = None
+    token_lengths: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.texts), len(self.label_names))
         if self.probabilities.shape != expected:
             raise ValueError(f"probabilities have shape {self.probabilities.shape}, expected {expected}")
-        if len(self.ids) != len(self.texts) or (self.labels is not None and len(self.labels) != len(self.texts)):
-            raise ValueError("ids, texts and labels differ in length")
+        per_text = (self.ids, self.labels, self.groups, self.token_lengths)
+        if any(values is not None and len(values) != len(self.texts) for values in per_text):
+            raise ValueError("ids, texts, labels, groups and token lengths differ in length")
         if self.threshold is not None and len(self.label_names) != 2:
             raise ValueError(f"a threshold needs two labels, got {len(self.label_names)}")
 

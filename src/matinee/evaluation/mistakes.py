@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.preprocessing import normalize
 
 from matinee.core.errors import DataError
 from matinee.evaluation.slices import slices_of
@@ -161,13 +163,11 @@ def _is_confident(predictions: Predictions, labels: NDArray[np.int64]) -> NDArra
     return np.asarray(scores >= usual[predictions.predicted])
 
 
-def nearest_texts(
-    queries: NDArray[np.floating[Any]], pool: NDArray[np.floating[Any]], k: int = 3
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest_texts(queries: Any, pool: Any, k: int = 3) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the texts of a pool that are most similar to each of some texts: exact, in bounded memory.
 
     Args:
-        queries: Vectors of the texts asked about, shape (q, h).
+        queries: Vectors of the texts asked about, shape (q, h): an array or a sparse matrix.
         pool: Vectors of the texts to choose from, shape (n, h).
         k: How many to return; all where the pool is smaller.
 
@@ -182,14 +182,16 @@ def nearest_texts(
         raise ValueError(
             f"expected vectors of one width and k of at least 1, got {queries.shape}, {pool.shape} and {k}"
         )
-    if not (np.isfinite(queries).all() and np.isfinite(pool).all()):
+    if not all(np.isfinite(each.data if issparse(each) else each).all() for each in (queries, pool)):
         raise ValueError("a vector holds a value that is not a number")
     unit = _unit(queries)
-    best = np.empty((len(queries), 0), dtype=np.int64)
-    similarities = np.empty((len(queries), 0))
-    n_block = max(1, _BLOCK_BYTES // (8 * max(len(queries), pool.shape[1], 1)))
-    for first in range(0, len(pool), n_block):
+    best = np.empty((queries.shape[0], 0), dtype=np.int64)
+    similarities = np.empty((queries.shape[0], 0))
+    width = 1 if issparse(pool) else pool.shape[1]  # of a sparse block, the similarities are what takes memory
+    n_block = max(1, _BLOCK_BYTES // (8 * max(queries.shape[0], width)))
+    for first in range(0, pool.shape[0], n_block):
         block = unit @ _unit(pool[first : first + n_block]).T
+        block = block.toarray() if issparse(block) else block
         places = np.broadcast_to(np.arange(first, first + block.shape[1]), block.shape)
         similarities = np.concatenate([similarities, block], axis=1)
         best = np.concatenate([best, places], axis=1)
@@ -208,8 +210,7 @@ def _largest(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     return np.take_along_axis(places, order, 1)
 
 
-def _unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def _unit(vectors: Any) -> Any:
     """Return the vectors at length 1, those of zeros as they are; float64, or near ones could swap places."""
     wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0))
+    return normalize(wide) if wide.shape[0] else wide

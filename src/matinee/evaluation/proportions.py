@@ -21,10 +21,11 @@ Interval = dict[str, float]
 """`value`, `low` and `high`, 95 %."""
 
 
-def wilson(part: int, whole: int) -> Interval:
+def wilson(part: float, whole: float) -> Interval:
     """Return the share `part / whole` with Wilson's score interval (Wilson 1927).
 
-    It needs no resampling and holds its level down to a handful of texts (Brown, Cai and DasGupta 2001).
+    It needs no resampling and holds its level down to a handful of texts (Brown, Cai and DasGupta 2001). The numbers need
+    not be whole: dependent texts count for fewer.
 
     Raises:
         ValueError: `whole` is below 1, or `part` does not lie between 0 and `whole`.

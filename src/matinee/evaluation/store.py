@@ -27,7 +27,8 @@ def write_predictions(path: Path, predictions: Mapping[Key, Predictions]) -> Non
     """Write the predictions of several splits and predictors as one Parquet file, or nothing.
 
     Columns: `id`, `split`, `predictor`, `text`, `label` (the true label's name, null where nobody knows it), `predicted`,
-    `score` (its probability) and `probability_<label>` per label, float64. Label names, their order, and which
+    `score` (its probability) and `probability_<label>` per label, float64; `group` and `tokens` (before truncation) too
+    where any part knows them, null in the others. Label names, their order, and which
     split and predictor come in which order stand in the file's metadata, so that reading gives back the same values; only
     a lone surrogate in a text, which UTF-8 cannot express, becomes U+FFFD.
 
@@ -51,10 +52,13 @@ def write_predictions(path: Path, predictions: Mapping[Key, Predictions]) -> Non
             "predictor": predictor,
             "labelled": each.labels is not None,
             "threshold": each.threshold,
+            "grouped": each.groups is not None,
+            "counted": each.token_lengths is not None,
         }
         for (split, predictor), each in predictions.items()
     ]
-    table = pa.concat_tables([_table(key, each) for key, each in predictions.items()])
+    tables = [_table(key, each) for key, each in predictions.items()]
+    table = pa.concat_tables(tables, promote_options="default")  # a column that a part lacks is null there
     metadata = {_LABEL_NAMES: json.dumps(label_names.pop()), _PARTS: json.dumps(parts)}
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
@@ -106,6 +110,10 @@ def _table(key: Key, predictions: Predictions) -> Any:
     }
     for name, column in zip(predictions.label_names, predictions.probabilities.T, strict=True):
         columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(column), pa.float64())
+    if predictions.groups is not None:
+        columns["group"] = pa.array([_storable(group) for group in predictions.groups], pa.string())
+    if predictions.token_lengths is not None:
+        columns["tokens"] = pa.array(predictions.token_lengths, pa.int64())
     return pa.table(columns)
 
 
@@ -130,6 +138,8 @@ def _predictions(table: Any, label_names: tuple[str, ...], part: dict[str, Any])
         label_names=label_names,
         labels=_indices(table["label"].to_pylist(), label_names) if part["labelled"] else None,
         threshold=part.get("threshold"),
+        groups=table["group"].to_pylist() if part.get("grouped") else None,
+        token_lengths=table["tokens"].to_numpy() if part.get("counted") else None,
     )
 
 

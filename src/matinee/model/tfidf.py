@@ -42,7 +42,11 @@ class TfidfModel:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels)."""
-        return self.head.probabilities(self.vectorizer.transform([_prepare(text) for text in texts]))
+        return self.head.probabilities(self.vectors(texts))
+
+    def vectors(self, texts: Sequence[str]) -> Any:
+        """Return sparse vectors of length 1 (0 where no word is known), shape (n_texts, n_words)."""
+        return self.vectorizer.transform([_prepare(text) for text in texts])
 
     def with_divided_logits(self, temperature: float) -> TfidfModel:
         """Return the same model with all logits divided by a temperature."""

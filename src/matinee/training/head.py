@@ -7,6 +7,7 @@ points of accuracy: docs/lab.md.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
     from matinee.core.types import SplitName
     from matinee.model.classifier import MeanPooledClassifier
 
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """What the encoder makes of the texts before any fine-tuning.
+
+    Attributes:
+        probabilities: Of each label, by split except train, shape (n_texts, n_labels): a baseline.
+        features: Pooled vectors by split, train too, shape (n_texts, hidden_size).
+    """
+
+    probabilities: dict[SplitName, NDArray[np.float64]]
+    features: dict[SplitName, NDArray[np.float32]]
+
+
 _STRENGTHS = (0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.1)
 
 
@@ -34,7 +49,7 @@ def start_head(
     pad_id: int,
     precision: str,
     seed: int,
-) -> dict[SplitName, NDArray[np.float64]]:
+) -> FrozenEncoder:
     """Fit the head on the frozen features of the train split and put it into `model`.
 
     Args:
@@ -44,13 +59,13 @@ def start_head(
         pad_id: Padding token id.
         precision: `"fp32"` or `"bf16"`.
         seed: Of the folds that choose the regularisation.
-
-    Returns:
-        Label probabilities of each split but train, shape (n_texts, n_labels): the encoder without fine-tuning, a baseline.
     """
     features = {name: frozen_features(model, ids, pad_id, precision) for name, ids in splits.items()}
     head = fit_scaled_head(features["train"], labels, model.head.out_features, _STRENGTHS, seed=seed)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(head.weight))
         model.head.bias.copy_(torch.from_numpy(head.bias))
-    return {name: head.probabilities(of) for name, of in features.items() if name != "train"}
+    said: dict[SplitName, NDArray[np.float64]] = {
+        name: head.probabilities(of) for name, of in features.items() if name != "train"
+    }
+    return FrozenEncoder(said, features)

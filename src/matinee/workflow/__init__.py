@@ -6,9 +6,10 @@ from matinee.workflow.audit import DatasetAudit, audit, audit_dataset
 from matinee.workflow.compare import RunComparison, compare
 from matinee.workflow.encoders import encoders
 from matinee.workflow.evaluate import Evaluation, evaluate
+from matinee.workflow.explain import explain
 from matinee.workflow.fetch import fetch
 from matinee.workflow.predict import Classifier, load, predict, predict_file
-from matinee.workflow.report import report
+from matinee.workflow.report import Report, report
 from matinee.workflow.stress import StressTest, stress
 from matinee.workflow.train import Run, resume, train
 
@@ -16,6 +17,7 @@ __all__ = [
     "Classifier",
     "DatasetAudit",
     "Evaluation",
+    "Report",
     "Run",
     "RunComparison",
     "StressTest",
@@ -24,6 +26,7 @@ __all__ = [
     "compare",
     "encoders",
     "evaluate",
+    "explain",
     "fetch",
     "load",
     "predict",

@@ -8,28 +8,21 @@ from typing import TYPE_CHECKING, Any
 from matinee.workflow.fitting import CLASSIFIER, TFIDF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from matinee.core.settings import Settings
-    from matinee.core.types import Predictions
+    from matinee.core.types import Dataset, Predictions, SplitName
+
+N_NEIGHBOURS = 3
 
 
-def analyse(
-    said: Mapping[tuple[str, str], Predictions],
-    settings: Settings,
-    *,
-    temperature: float,
-    token_lengths: Sequence[int] | None = None,
-    groups: Sequence[str] | None = None,
-) -> dict[str, Any]:
+def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, temperature: float) -> dict[str, Any]:
     """Return calibration, coverage, prediction sets, slices, what causes mistakes, and the mistakes, as plain values.
 
     Args:
         said: Predictions by (split, predictor): validation and test, the classifier and its baseline.
         settings: The run's.
         temperature: What the classifier's logits were divided by.
-        token_lengths: Tokens of each test text before truncation, where it is known.
-        groups: Group of each test text, where the data has groups.
     """
     from matinee.evaluation import calibration_section, conformal_section, coverage_section, temper
     from matinee.evaluation.claims import causes
@@ -43,9 +36,9 @@ def analyse(
         calibration = calibration_section(before, test, temperature=temperature, n_validation=len(validation))
     slices = find_slices(
         test.texts,
-        token_lengths=token_lengths,
-        max_length=None if token_lengths is None else settings.text.max_length,
-        groups=groups,
+        token_lengths=None if test.token_lengths is None else test.token_lengths.tolist(),
+        max_length=None if test.token_lengths is None else settings.text.max_length,
+        groups=test.groups,
         patterns=settings.evaluation.slices,
     )
     baseline = None if settings.model.encoder == "tfidf" else said["test", TFIDF]
@@ -57,3 +50,45 @@ def analyse(
         "causes": causes(test, slices),
         "mistakes": mistakes(test, slices=slices, tfidf=baseline),
     }
+
+
+def detailed_mistakes(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the mistakes that are shown whole; a text of two kinds has two."""
+    return [row for rows in analysis["mistakes"]["kinds"].values() for row in rows]
+
+
+def add_neighbours(analysis: Mapping[str, Any], dataset: Dataset, vectors: Mapping[SplitName, Any]) -> None:
+    """Give each detailed mistake the training texts that are most like it, as `neighbours`: id, text, label, similarity.
+
+    Args:
+        analysis: Its rows are changed.
+        dataset: The mistakes are of its test split.
+        vectors: Of train and test, shape (n_texts, width), dense or sparse.
+    """
+    from matinee.evaluation.mistakes import SNIPPET, nearest_texts
+
+    rows = detailed_mistakes(analysis)
+    if not rows:
+        return
+    train = dataset.splits["train"]
+    place_of = {name: place for place, name in enumerate(dataset.splits["test"].ids)}
+    queries = vectors["test"][[place_of[row["id"]] for row in rows]]
+    places, similarities = nearest_texts(queries, vectors["train"], k=N_NEIGHBOURS)
+    for row, near, alike in zip(rows, places.tolist(), similarities.tolist(), strict=True):
+        row["neighbours"] = [
+            {
+                "id": train.ids[place],
+                "text": train.texts[place][:SNIPPET],
+                "label": dataset.label_names[train.labels[place]],
+                "similarity": similarity,
+            }
+            for place, similarity in zip(near, alike, strict=True)
+        ]
+
+
+def carry_over(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+    """Give a new analysis of the same run what an older one knew from the classifier and the training texts."""
+    found = {row["id"]: row for row in detailed_mistakes(old)}
+    for row in detailed_mistakes(new):
+        row |= {key: value for key, value in found.get(row["id"], {}).items() if key in {"words", "neighbours"}}
+    new |= {key: old[key] for key in ("explanations",) if key in old}

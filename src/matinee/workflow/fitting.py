@@ -6,8 +6,10 @@ import logging
 import time
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from matinee.core.errors import SettingsError
 from matinee.core.files import file_sha256
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from matinee.inference import Predictor
     from matinee.inference.backends.tfidf import TfidfPredictor
     from matinee.inference.backends.torch import TorchPredictor
-    from matinee.training import FitResult
+    from matinee.training import FitResult, FrozenEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Fitted:
         temperature: What the classifier's logits were divided by.
         history: One plain dict per logged step; empty for tfidf.
         kept_epoch: Whose weights the classifier has; None for tfidf.
-        token_lengths: Tokens of each test text before truncation; None for tfidf.
+        vectors: By split, shape (n_texts, width), dense or sparse: texts whose vectors are near each other are alike.
     """
 
     predictor: Predictor
@@ -71,7 +72,7 @@ class Fitted:
     temperature: float = 1.0
     history: list[dict[str, Any]] = field(default_factory=list)
     kept_epoch: float | None = None
-    token_lengths: list[int] | None = None
+    vectors: dict[SplitName, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ class Tuned:
         predictor: Ready to predict.
         tokenizer: The encoder's own, for the model folder.
         result: What fine-tuning did.
-        frozen: Probabilities of the encoder before fine-tuning, by split; empty where the head started at random.
+        frozen: The encoder before fine-tuning; None where the head started at random.
         calibrated: How its probabilities were mended, and what it says of validation since.
     """
 
     predictor: TorchPredictor
     tokenizer: PreTrainedTokenizerFast
     result: FitResult
-    frozen: dict[SplitName, NDArray[np.float64]]
+    frozen: FrozenEncoder | None
     calibrated: Calibrated
 
 
@@ -144,13 +145,15 @@ def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, r
     if encoder.folder is None:
         _save_linear(linear, settings, run, calibrated)
         same = {(split, CLASSIFIER): said for (split, _), said in predictions.items()}
-        return Fitted(linear, {**same, **predictions}, calibrated.temperature)
+        return Fitted(linear, {**same, **predictions}, calibrated.temperature, vectors=_tfidf_vectors(linear, dataset))
     tuned = fine_tune(dataset, settings, encoder, run, watch)
     _save_tuned(tuned, settings, run)
     with watch.stage("predicting"):
         said = _predict_hold_outs(tuned.predictor, dataset, CLASSIFIER, tuned.calibrated)
         predictions = {**said, **predictions}
-    for name, probabilities in tuned.frozen.items():
+    counted = np.asarray(tuned.predictor.preparation.token_lengths(dataset.splits["test"].texts), dtype=np.int64)
+    predictions["test", CLASSIFIER] = replace(predictions["test", CLASSIFIER], token_lengths=counted)
+    for name, probabilities in ({} if tuned.frozen is None else tuned.frozen.probabilities).items():
         split = dataset.splits[name]
         predictions[name, FROZEN] = _as_predictions(split, probabilities, dataset.label_names)
     return Fitted(
@@ -159,7 +162,7 @@ def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, r
         tuned.calibrated.temperature,
         tuned.result.history,
         tuned.result.kept_epoch,
-        tuned.predictor.preparation.token_lengths(dataset.splits["test"].texts),
+        _tfidf_vectors(linear, dataset) if tuned.frozen is None else dict(tuned.frozen.features),
     )
 
 
@@ -211,7 +214,7 @@ def fine_tune(
     model = build_classifier(encoder.folder, settings.model, dataset.label_names).to(device)
     with watch.stage("tokenising"):
         ids = {name: preparation.encode(split.texts) for name, split in dataset.splits.items()}
-    frozen: dict[SplitName, NDArray[np.float64]] = {}
+    frozen: FrozenEncoder | None = None
     if settings.model.head == "fitted":
         labels = dataset.splits["train"].labels
         with watch.stage("fitted head"):
@@ -271,8 +274,12 @@ def _predict_hold_outs(
     predictor: Predictor, dataset: Dataset, name: str, calibrated: Calibrated
 ) -> dict[tuple[str, str], Predictions]:
     split = dataset.splits["test"]
-    test = predict(predictor, split.texts, ids=split.ids, labels=split.labels)
+    test = replace(predict(predictor, split.texts, ids=split.ids, labels=split.labels), groups=split.groups)
     return {("validation", name): calibrated.validation, ("test", name): test}
+
+
+def _tfidf_vectors(linear: TfidfPredictor, dataset: Dataset) -> dict[SplitName, Any]:
+    return {name: linear.model.vectors(dataset.splits[name].texts) for name in ("train", "test")}
 
 
 def _as_predictions(split: Split, probabilities: NDArray[np.float64], label_names: tuple[str, ...]) -> Predictions:

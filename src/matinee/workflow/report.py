@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matinee.core.errors import RunError
-from matinee.core.files import write_text
+from matinee.core.files import write_json, write_text
 from matinee.core.run import RunFolder
+from matinee.core.schema import Layer, from_flags, resolve
+from matinee.workflow.analysis import analyse, carry_over
+from matinee.workflow.checking import check_codes, check_run
 from matinee.workflow.fitting import CLASSIFIER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matinee.core.types import Predictions
 
 
-def report(run: str | Path, *, output: str | Path | None = None) -> Path:
-    """Write a complete run's report anew, as one HTML file; return where it is.
+@dataclass(frozen=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        path: The page.
+        checks: What the checks found wrong with the run, worst first: code, name, severity, title, found, advice.
+    """
+
+    path: Path
+    checks: list[dict[str, Any]]
+
+
+def report(
+    run: str | Path,
+    *,
+    output: str | Path | None = None,
+    slices: Mapping[str, str] | Sequence[str] | None = None,
+    ignore: Sequence[str] | None = None,
+) -> Report:
+    """Look into a complete run's predictions anew, and write its report as one HTML file.
+
+    What needs the classifier or the training texts (the words and neighbours of mistakes) stays as training left it.
 
     Args:
         run: Run folder.
-        output: The file; `RUN/report.html` where not given.
+        output: The file; where not given `RUN/report.html`, and `RUN/analysis.json` is written anew too.
+        slices: Slices by name and regular expression (or `NAME=REGEX` each), in place of the run's own.
+        ignore: Checks to leave out, by code or name, in place of the run's own.
 
     Raises:
         RunError: This is no complete run.
+        SettingsError: There is no such check, or a pattern is not a regular expression.
         StorageError: The write was refused.
     """
     from matinee.evaluation import read_predictions
+    from matinee.model.artifact import ClassifierInfo
 
     folder = RunFolder(Path(run).expanduser())
     folder.check_complete()
     path = Path(output).expanduser() if output else folder.report
-    seconds = folder.read_json(folder.manifest).get("seconds")
-    completed = str(folder.read_json(folder.manifest).get("completed", ""))
-    write_page(folder, path, read_predictions(folder.predictions), seconds=seconds, completed=completed[:10])
+    given = {"slices": slices or None, "ignore": ignore or None}
+    settings = resolve(
+        Layer(folder.read_config().flat()), from_flags({name: value for name, value in given.items() if value})
+    )
+    check_codes(settings)
+    said = read_predictions(folder.predictions)
+    analysis = analyse(said, settings, temperature=ClassifierInfo.read(folder.model).temperature)
+    if folder.analysis.is_file():
+        old = folder.read_json(folder.analysis)
+        carry_over(old, analysis)
+    analysis["checks"] = check_run(
+        folder, settings, said["test", CLASSIFIER], folder.read_json(folder.metrics), analysis
+    )
+    if path == folder.report:
+        write_json(folder.analysis, analysis)
+    manifest = folder.read_json(folder.manifest)
+    write_page(
+        folder,
+        path,
+        said,
+        analysis,
+        seconds=manifest.get("seconds"),
+        completed=str(manifest.get("completed", ""))[:10],
+    )
     if path == folder.report:
         folder.refresh_manifest()
-    return path
+    return Report(path, analysis["checks"])
 
 
 def write_page(
     run: RunFolder,
     path: Path,
     said: Mapping[tuple[str, str], Predictions],
+    analysis: Mapping[str, Any],
     *,
     seconds: Mapping[str, float] | None = None,
     completed: str = "",
@@ -60,10 +109,10 @@ def write_page(
         label_names=test.label_names,
         settings=run.read_config().flat(),
         metrics=_optional(run, run.metrics),
-        history=_history(run),
+        history=run.read_history(),
         class_report=class_report(test),
         confusion=confusion_matrix(test).tolist(),
-        analysis=_optional(run, run.analysis),
+        analysis=analysis,
         audit=_optional(run, run.audit),
         stress=_optional(run, run.stress),
         environment=_optional(run, run.environment),
@@ -78,12 +127,3 @@ def write_page(
 
 def _optional(run: RunFolder, path: Path) -> Any:
     return run.read_json(path) if path.is_file() else None
-
-
-def _history(run: RunFolder) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in run.history.read_text(encoding="utf-8").splitlines() if line]
-    except FileNotFoundError:
-        return []
-    except ValueError as error:
-        raise RunError(f"{run.history} is damaged; the run cannot be used.") from error

@@ -16,8 +16,10 @@ from matinee.core.errors import InterruptedTrainingError, RunError, SettingsErro
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.workflow.analysis import analyse
+from matinee.workflow.analysis import add_neighbours, analyse, detailed_mistakes
 from matinee.workflow.audit import audit_dataset
+from matinee.workflow.checking import check_codes, check_run
+from matinee.workflow.explain import explain_rows
 from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_encoder, fit_dataset, locate_encoder
 from matinee.workflow.recipes import read_recipe
 from matinee.workflow.report import write_page
@@ -44,6 +46,7 @@ class Run:
         predictor: The classifier.
         test: What it said of the test texts.
         data: As in `data.json`: where the data came from and how it was divided.
+        checks: What the checks found wrong, worst first: code, name, severity, title, found, advice.
         seconds: Wall-clock time of each stage.
     """
 
@@ -53,6 +56,7 @@ class Run:
     predictor: Predictor
     test: Predictions
     data: dict[str, Any]
+    checks: list[dict[str, Any]]
     seconds: dict[str, float]
 
     @property
@@ -142,6 +146,7 @@ def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
     from matinee.model.encoders import check_known
 
     check_known(settings.model.encoder)
+    check_codes(settings)
     dataset = load_dataset(settings.data, seed=settings.training.seed)
     if settings.training.optimise is not None and len(dataset.label_names) != 2:
         raise SettingsError(f"--optimise needs two labels; {dataset.name} has {len(dataset.label_names)}.")
@@ -173,14 +178,25 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
         folder.mkdir(exist_ok=True)
     fitted = fit_dataset(dataset, settings, encoder, run, watch)
     with watch.stage("report"):
-        metrics = _report(fitted, run, settings, dataset)
+        metrics, analysis = _report(fitted, run, settings, dataset)
     run.finish(watch.seconds)
     test = fitted.predictions["test", CLASSIFIER]
-    return Run(run.path, settings, metrics, fitted.predictor, test, dataset.about, dict(watch.seconds))
+    return Run(
+        run.path,
+        settings,
+        metrics,
+        fitted.predictor,
+        test,
+        dataset.about,
+        analysis["checks"],
+        dict(watch.seconds),
+    )
 
 
-def _report(fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset) -> dict[str, Any]:
-    """Write predictions, scores, analysis, pictures, the model card and the page."""
+def _report(
+    fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write predictions, scores, analysis, pictures, the model card and the page; return scores and analysis."""
     from matinee.evaluation import accuracy_gain, score, write_predictions
     from matinee.report import write_figures
 
@@ -196,19 +212,16 @@ def _report(fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset
         metrics["frozen_features"] = score(said["test", FROZEN])
     if fitted.kept_epoch is not None:
         metrics["kept_epoch"] = fitted.kept_epoch
-    analysis = analyse(
-        said,
-        settings,
-        temperature=fitted.temperature,
-        token_lengths=fitted.token_lengths,
-        groups=dataset.splits["test"].groups,
-    )
+    analysis = analyse(said, settings, temperature=fitted.temperature)
+    add_neighbours(analysis, dataset, fitted.vectors)
+    analysis["explanations"] = explain_rows(fitted.predictor, detailed_mistakes(analysis), seed=settings.training.seed)
+    analysis["checks"] = check_run(run, settings, said["test", CLASSIFIER], metrics, analysis)
     write_json(run.metrics, metrics)
     write_json(run.analysis, analysis)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
     _write_card(run, settings, dataset, metrics, analysis)
-    write_page(run, run.report, said)
-    return metrics
+    write_page(run, run.report, said, analysis)
+    return metrics, analysis
 
 
 def _write_card(

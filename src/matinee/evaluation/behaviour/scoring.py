@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import numpy as np
 from matinee.core.errors import DataError
 from matinee.evaluation.behaviour.capabilities import CAPABILITIES
 from matinee.evaluation.behaviour.cases import TOLERANCE
-from matinee.evaluation.intervals import LEVEL
+from matinee.evaluation.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from matinee.evaluation.behaviour.cases import Case
 
 N_WORST = 3
-_Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 
 @dataclass(frozen=True)
@@ -97,16 +94,8 @@ def family_interval(failed: Sequence[bool], families: Sequence[str]) -> tuple[fl
         between = sum((failures[family] - rate * totals[family]) ** 2 for family in totals)
         variance = k / (k - 1) * between / n**2
         effective = float(n) if variance == 0 else min(n, max(k, rate * (1 - rate) / variance))
-    return _wilson(rate, effective)
-
-
-def _wilson(rate: float, n: float) -> tuple[float, float]:
-    """Return Wilson's interval for a share of `n` cases; unlike `proportions.wilson`, of a number that need not be whole."""
-    square = _Z**2 / n
-    centre = (rate + square / 2) / (1 + square)
-    half = _Z / (1 + square) * math.sqrt(rate * (1 - rate) / n + square / (4 * n))
-    # Rounding must not push an end past the rate, as it would for 0 and 1.
-    return min(rate, max(0.0, centre - half)), max(rate, min(1.0, centre + half))
+    interval = wilson(rate * effective, effective)
+    return min(interval["low"], rate), max(interval["high"], rate)  # rounding must not leave the rate outside
 
 
 def _judge(case: Case, predictions: Predictions, rows: dict[str, int]) -> Judged:

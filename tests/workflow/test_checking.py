@@ -1,0 +1,110 @@
+"""Checks of a run from its folder, and those of its seeds from the folders beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from matinee.cli.main import run as matinee
+from matinee.core.errors import SettingsError
+from matinee.workflow import report, train
+
+SMALL = {"encoder": "tfidf", "test_size": 24, "validation_size": 16}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_csv, tmp_path_factory):
+    return train(tiny_csv, run_dir=tmp_path_factory.mktemp("checked") / "one", **SMALL)
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy in a folder of its own, to which neighbours can be added."""
+    shutil.copytree(trained.path, tmp_path / "runs" / "one")
+    return replace(trained, path=tmp_path / "runs" / "one")
+
+
+def names(found):
+    return {row["name"] for row in found}
+
+
+def with_seed(run, name, seed, accuracy):
+    """Write a run beside `run` that has another seed and another accuracy."""
+    path = run.path.parent / name
+    shutil.copytree(run.path, path)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    (path / "config.yaml").write_text(yaml.safe_dump({**config, "seed": seed}))
+    metrics = json.loads((path / "metrics.json").read_text())
+    metrics["test"]["accuracy"]["value"] = accuracy
+    (path / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_a_training_runs_them_and_keeps_what_they_found(run):
+    assert "test-too-small" in names(run.checks)  # 24 texts
+    assert "below-baseline" not in names(run.checks)  # it is the baseline
+    kept = json.loads((run.path / "analysis.json").read_text(encoding="utf-8"))["checks"]
+    assert kept == run.checks
+    assert run.checks[0]["advice"] in (run.path / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+
+
+def test_a_check_that_is_ignored_is_not_made(run, tiny_csv, tmp_path):
+    again = train(tiny_csv, run_dir=tmp_path / "again", ignore=["M103"], **SMALL)
+    assert names(again.checks) == names(run.checks) - {"test-too-small"}
+    assert yaml.safe_load((tmp_path / "again" / "config.yaml").read_text())["ignore"] == ["M103"]
+    assert names(report(run.path, ignore=["test-too-small"]).checks) == names(again.checks)
+
+
+def test_an_unknown_check_is_said_before_a_folder_is_made(tiny_csv, tmp_path):
+    with pytest.raises(SettingsError, match=r"no check 'overfitt' to ignore. Did you mean 'overfit'"):
+        train(tiny_csv, run_dir=tmp_path / "run", ignore=["overfitt"], **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_seeds_that_disagree_are_found_in_the_folders_beside_it(run):
+    accuracy = run.metrics["test"]["accuracy"]["value"]
+    assert "unstable-seeds" not in names(report(run.path).checks)
+    with_seed(run, "two", 1, accuracy)
+    with_seed(run, "three", 2, abs(accuracy - 0.6))
+    (found,) = (row for row in report(run.path).checks if row["name"] == "unstable-seeds")
+    assert found["found"].startswith("3 seeds gave accuracies")
+
+
+def test_a_neighbour_with_other_settings_or_damage_is_no_seed_of_it(run):
+    accuracy = run.metrics["test"]["accuracy"]["value"]
+    with_seed(run, "two", 1, accuracy)
+    with_seed(run, "three", 2, abs(accuracy - 0.6))
+    config = run.path.parent / "three" / "config.yaml"
+    config.write_text(config.read_text().replace("epochs: 3.0", "epochs: 4.0"))
+    assert "unstable-seeds" not in names(report(run.path).checks)
+    config.write_text("[")
+    assert "unstable-seeds" not in names(report(run.path).checks)
+
+
+class TestOnTheCommandLine:
+    def test_strict_fails_with_what_was_found(self, run, capsys):
+        codes = [row["code"] for row in run.checks if row["severity"] != "info"]
+        assert codes
+        assert matinee(["report", str(run.path), "--strict"]) == 1
+        said = capsys.readouterr()
+        assert f"--strict: {', '.join(codes)} found" in said.err
+        assert all(f"{row['code']} {row['name']}: {row['found']}" in said.out for row in run.checks)
+
+    def test_what_is_ignored_does_not_fail(self, run, capsys):
+        ignored = [part for row in run.checks for part in ("--ignore", row["code"])]
+        assert matinee(["report", str(run.path), "--strict", *ignored]) == 0
+        assert "Checks: nothing found." in capsys.readouterr().out
+
+    def test_without_strict_findings_are_told_and_nothing_fails(self, tiny_csv, tmp_path, capsys):
+        sizes = ["--test-size", "24", "--validation-size", "16"]
+        train_it = ["train", str(tiny_csv), "--encoder", "tfidf", *sizes, "--run-dir"]
+        assert matinee([*train_it, str(tmp_path / "a")]) == 0
+        assert "M103 test-too-small: " in capsys.readouterr().out
+        assert matinee([*train_it, str(tmp_path / "b"), "--strict"]) == 1
+
+    def test_an_unknown_check(self, run, capsys):
+        assert matinee(["report", str(run.path), "--ignore", "M999"]) == 2
+        assert "There is no check 'M999' to ignore." in capsys.readouterr().err
