@@ -43,10 +43,10 @@ format: $(STAMP) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Write docs/cli.md and docs/settings.md anew
+docs: $(STAMP) ## Write docs/cli.md, docs/settings.md and docs/checks.md anew
 	$(BIN)/python scripts/docs.py
 
-docs-check: $(STAMP) ## Fail if docs/cli.md or docs/settings.md is out of date
+docs-check: $(STAMP) ## Fail if one of them is out of date
 	$(BIN)/python scripts/docs.py --check
 
 # Everything but torch is taken at its newest release. torch is held at the version in constraints.txt, installed first:

@@ -1,4 +1,4 @@
-"""Write the reference pages from the code they describe: docs/cli.md and docs/settings.md.
+"""Write the reference pages from the code they describe: docs/cli.md, docs/settings.md and docs/checks.md.
 
 python scripts/docs.py            write them
 python scripts/docs.py --check    exit 1 and name each page that differs from what would be written
@@ -17,6 +17,7 @@ import click
 
 from matinee.core.schema import settings_fields
 from matinee.core.settings import GROUPS
+from matinee.evaluation.checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,26 @@ def settings_page(train: click.Command) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def checks_page() -> str:
+    """Return docs/checks.md: what each check of a run looks at, when it speaks up, and what to do then."""
+    parts = [
+        "# Checks",
+        NOTE,
+        (
+            "Every training, and `matinee report`, looks for these. `error`: do not use the classifier as it is; `warning`: look at it "
+            "first; `info`: worth knowing. `--strict` exits with 1 where there is an error or a warning, `--ignore` takes a code or a "
+            "name out. A check whose facts are missing says nothing."
+        ),
+    ]
+    for check in CHECKS.values():
+        parts += [
+            f"## {check.code} {check.name}",
+            f"**{check.title}** ({check.severity}). {check.explanation}",
+            f"What to do: {check.advice}",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _flag(parameter: click.Parameter) -> str:
     names = [*parameter.opts, *parameter.secondary_opts]
     if isinstance(parameter, click.Argument):  # positional
@@ -100,7 +121,11 @@ def pages() -> dict[Path, str]:
     train = cli.get_command(click.Context(cli), "train")
     if train is None:
         raise SystemExit("matinee has no command `train`: docs/settings.md cannot be written")
-    return {DOCS / "cli.md": cli_page(cli), DOCS / "settings.md": settings_page(train)}
+    return {
+        DOCS / "cli.md": cli_page(cli),
+        DOCS / "settings.md": settings_page(train),
+        DOCS / "checks.md": checks_page(),
+    }
 
 
 def drift(path: Path, fresh: str) -> str:
@@ -112,7 +137,9 @@ def drift(path: Path, fresh: str) -> str:
 
 def main() -> int:
     """Write the pages, or compare them; return the exit status."""
-    parser = argparse.ArgumentParser(description="Write docs/cli.md and docs/settings.md from the code.")
+    parser = argparse.ArgumentParser(
+        description="Write docs/cli.md, docs/settings.md and docs/checks.md from the code."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is out of date")
     check = parser.parse_args().check
     status = 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from matinee.core.errors import DataError
-from matinee.evaluation import calibration_section, fit_temperature, reliability, score, temper
+from matinee.evaluation import calibration_p, calibration_section, fit_temperature, reliability, score, temper
 from matinee.evaluation.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 
 patient = settings(deadline=None, max_examples=60)
@@ -173,3 +173,18 @@ def test_the_section_shows_what_a_temperature_does_to_new_texts(make_predictions
     assert section["after"]["ece"]["low"] <= section["after"]["ece"]["value"] <= section["after"]["ece"]["high"]
     assert section["reliability"] == {"before": reliability(before), "after": reliability(after)}
     np.testing.assert_array_equal(before.predicted, after.predicted)
+
+
+@pytest.mark.parametrize("n_texts", [5, 20, 500])
+def test_exact_probabilities_are_rarely_called_wrong(make_predictions, n_texts):
+    """Of 100 classifiers whose probabilities are exactly right about five have a p-value below 0.05."""
+    found = [
+        calibration_p(make_predictions(*miscalibrated(n_texts, 2, 1.0, seed=seed)), seed=seed, n_simulated=200)
+        for seed in range(100)
+    ]
+    assert np.mean(np.array(found) < 0.05) <= 0.12
+    assert 0.3 < np.mean(found) < 0.75
+
+
+def test_probabilities_that_are_far_too_sure_are_found(make_predictions):
+    assert calibration_p(make_predictions(*miscalibrated(500, 2, 3.0))) == pytest.approx(1 / 1001)

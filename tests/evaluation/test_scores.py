@@ -238,6 +238,11 @@ class TestAccuracyGain:
         same = self.of(np.arange(200) % 3 > 0)
         assert accuracy_gain(same, same) == {"value": 0, "low": 0, "high": 0}
 
+    def test_a_lead_of_three_texts_is_no_more_than_chance(self):
+        gain = accuracy_gain(self.of([True] * 5), self.of([False] * 3 + [True] * 2))
+        assert gain["value"] == pytest.approx(0.6)
+        assert gain["low"] == 0
+
     def test_other_texts_cannot_be_compared(self):
         one = self.of(np.ones(200, dtype=bool))
         with pytest.raises(DataError, match="same labelled texts"):

@@ -117,7 +117,7 @@ class TestWhatItSays:
             "changed from Good.",
             "there are none",
             "Originals less edits: +20.0 points, 95% interval −10.0 to +50.0.",
-            "The highlighted words matter more than random ones. Method: occlusion; measured on 20 texts.",
+            "The highlighted words matter more than random ones. Method: occlusion; measured on 20 mistakes of those listed above.",
             "At 384 tokens, 33.0% of the texts are cut, and 20.0% of all tokens are never read.",
             "16 texts repeat an earlier one (4.0% of the texts)",
             "train, r-1, bad; the same as test, r-0",

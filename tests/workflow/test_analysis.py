@@ -134,3 +134,19 @@ def test_a_new_analysis_keeps_what_only_training_could_know(texts, labels):
         assert (each["words"], each["neighbours"], each["score"]) == ([each["id"]], ["near"], pytest.approx(0.8))
     assert new["explanations"] == {"method": "linear"}
     assert "checks" not in new
+
+
+def test_without_labels_it_says_what_cannot_be_known(texts, labels):
+    test = replace(said(texts, labels, np.arange(N) % 5 != 0), labels=None)
+    found = analyse({("test", "classifier"): test}, resolve(Layer({})), temperature=1.0)
+    for section in ("calibration", "coverage", "slices", "causes", "mistakes"):
+        assert "true labels" in found[section]["reason"]
+    assert detailed_mistakes(found) == []
+
+
+def test_without_validation_nothing_is_said_of_calibration(texts, labels):
+    test = said(texts, labels, np.arange(N) % 5 != 0)
+    found = analyse({("test", "classifier"): test, ("test", "tfidf"): test}, resolve(Layer({})), temperature=1.0)
+    assert "no validation split" in found["calibration"]["reason"]
+    assert all("reason" in target for target in found["coverage"]["targets"])
+    assert found["slices"]["rows"]

@@ -11,9 +11,10 @@ import yaml
 
 from matinee.cli.main import run as matinee
 from matinee.core.errors import SettingsError
+from matinee.evaluation import read_predictions, write_predictions
 from matinee.workflow import report, train
 
-SMALL = {"encoder": "tfidf", "test_size": 24, "validation_size": 16}
+SMALL = {"encoder": "tfidf", "test_size": 12, "validation_size": 16}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def with_seed(run, name, seed, accuracy):
 
 
 def test_a_training_runs_them_and_keeps_what_they_found(run):
-    assert "test-too-small" in names(run.checks)  # 24 texts
+    assert "test-too-small" in names(run.checks)  # 12 texts
     assert "below-baseline" not in names(run.checks)  # it is the baseline
     kept = json.loads((run.path / "analysis.json").read_text(encoding="utf-8"))["checks"]
     assert kept == run.checks
@@ -84,6 +85,34 @@ def test_a_neighbour_with_other_settings_or_damage_is_no_seed_of_it(run):
     assert "unstable-seeds" not in names(report(run.path).checks)
 
 
+def test_a_folder_beside_it_that_is_no_run_is_left_alone(run):
+    (run.path.parent / "app").mkdir()
+    (run.path.parent / "app" / "manifest.json").write_text("{}")
+    (run.path.parent / "half").mkdir()
+    (run.path.parent / "half" / "config.yaml").mkdir()
+    (run.path.parent / "half" / "manifest.json").write_text("{}")
+    assert names(report(run.path).checks) == names(run.checks)
+
+
+def test_a_run_beside_its_file_knows_its_other_seeds(tiny_csv, tmp_path, monkeypatch):
+    shutil.copy(tiny_csv, tmp_path / "reviews.csv")
+    monkeypatch.chdir(tmp_path)
+    one = train("reviews.csv", run_dir="runs/one", **SMALL)
+    accuracy = one.metrics["test"]["accuracy"]["value"]
+    with_seed(one, "two", 1, accuracy)
+    with_seed(one, "three", 2, abs(accuracy - 0.6))
+    again = train("reviews.csv", run_dir="runs/four", **{**SMALL, "seed": 3})
+    assert "unstable-seeds" in names(again.checks)
+
+
+def test_predictions_without_labels_leave_a_report_that_says_so(run):
+    path = run.path / "predictions.parquet"
+    said = read_predictions(path)
+    write_predictions(path, {key: replace(each, labels=None) for key, each in said.items()})
+    report(run.path)
+    assert "Nobody knows the true labels of these texts" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
 class TestOnTheCommandLine:
     def test_strict_fails_with_what_was_found(self, run, capsys):
         codes = [row["code"] for row in run.checks if row["severity"] != "info"]
@@ -99,7 +128,7 @@ class TestOnTheCommandLine:
         assert "Checks: nothing found." in capsys.readouterr().out
 
     def test_without_strict_findings_are_told_and_nothing_fails(self, tiny_csv, tmp_path, capsys):
-        sizes = ["--test-size", "24", "--validation-size", "16"]
+        sizes = ["--test-size", "12", "--validation-size", "16"]
         train_it = ["train", str(tiny_csv), "--encoder", "tfidf", *sizes, "--run-dir"]
         assert matinee([*train_it, str(tmp_path / "a")]) == 0
         assert "M103 test-too-small: " in capsys.readouterr().out

@@ -204,6 +204,8 @@ class RunFolder:
         """Return the settings that the run was made with."""
         try:
             values = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{self.config} cannot be read: {error.strerror or error}.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RunError(f"{self.config} is damaged and cannot be read.") from error
         if not isinstance(values, dict):

@@ -1,6 +1,6 @@
 """Level 1: metrics with intervals, per-label reports and the predictions file. Works on `Predictions`, never on a model."""
 
-from matinee.evaluation.calibration import calibration_section, fit_temperature, reliability, temper
+from matinee.evaluation.calibration import calibration_p, calibration_section, fit_temperature, reliability, temper
 from matinee.evaluation.comparison import Comparison, Pair, compare_predictions
 from matinee.evaluation.conformal import conformal_quantile, conformal_section, prediction_sets
 from matinee.evaluation.metrics import METRICS, Metric, metrics_for
@@ -23,6 +23,7 @@ __all__ = [
     "accuracy_coverage_curve",
     "accuracy_gain",
     "aurc",
+    "calibration_p",
     "calibration_section",
     "class_report",
     "compare_predictions",

@@ -109,10 +109,41 @@ def reliability(predictions: Predictions, n_bins: int = N_CALIBRATION_BINS) -> l
     return [_bin(index, n_bins, confidence[bins == index], right[bins == index]) for index in np.unique(bins).tolist()]
 
 
+def calibration_p(predictions: Predictions, *, seed: int = 0, n_simulated: int = 1_000) -> float:
+    """Return how often probabilities that are exactly right would look at least as wrong as these on so many texts.
+
+    A calibration error is never 0 on a sample, and large on a small one. So the answers are drawn anew, right with the
+    probability that is claimed, and their calibration errors compared with the one seen (Bröcker & Smith 2007, "Increasing the
+    reliability of reliability diagrams", consistency resampling).
+
+    Args:
+        predictions: Predictions with labels.
+        seed: Of the draws.
+        n_simulated: Draws of all answers.
+
+    Returns:
+        A p-value, at least 1 / (n_simulated + 1).
+    """
+    texts = LabelledTexts.of(predictions)
+    confidence = texts.probabilities.max(axis=1)
+    right = texts.probabilities.argmax(axis=1) == texts.labels
+    members = np.eye(N_CALIBRATION_BINS)[confidence_bins(confidence)]
+    expected = confidence @ members
+    error = np.abs(right @ members - expected).sum()
+    generator, n_block = np.random.default_rng(seed), max(1, 4_000_000 // len(confidence))
+    n_worse = 0
+    for first in range(0, n_simulated, n_block):
+        drawn = generator.random((min(n_block, n_simulated - first), len(confidence))) < confidence
+        n_worse += int((np.abs(drawn.astype(np.float32) @ members - expected).sum(axis=1) >= error - 1e-6).sum())
+    return (n_worse + 1) / (n_simulated + 1)
+
+
 def calibration_section(
     before: Predictions, after: Predictions, *, temperature: float, n_validation: int, seed: int = 0
 ) -> dict[str, Any]:
     """Return the section `"calibration"` of analysis.json: what the temperature did to texts that it was not fitted on.
+
+    `p` is that of `calibration_p`, with the temperature.
 
     Args:
         before: Test predictions as the classifier first made them (`temper(p, 1 / temperature)` undoes a temperature).
@@ -129,6 +160,7 @@ def calibration_section(
         "fitted_on": {"split": "validation", "n": n_validation},
         "before": _calibration_scores(before, seed),
         "after": _calibration_scores(after, seed),
+        "p": calibration_p(after, seed=seed),
         "reliability": {"before": reliability(before), "after": reliability(after)},
     }
 

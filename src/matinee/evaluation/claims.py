@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matinee.evaluation.proportions import holm, wilson
-from matinee.evaluation.slices import SIGNIFICANT, compare
+from matinee.evaluation.proportions import SIGNIFICANT, holm, wilson
+from matinee.evaluation.slices import compare
 from matinee.evaluation.wording import percent, points
 
 if TYPE_CHECKING:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
+SIGNIFICANT = 0.05
+"""A p-value below this is called a difference."""
+
 Interval = dict[str, float]
 """`value`, `low` and `high`, 95 %."""
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from matinee.core.errors import SettingsError
 from matinee.evaluation.cues import CUES, Reading
-from matinee.evaluation.proportions import fisher_exact, holm, newcombe, wilson
+from matinee.evaluation.proportions import SIGNIFICANT, fisher_exact, holm, newcombe, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +29,6 @@ FEWEST_TEXTS = 10
 FEWEST_TEXTS_OF_A_GROUP = 30
 MOST_GROUPS = 20
 """Only groups large enough to show a gap of some 15 points, and of those the largest: each slice looked at hides the others a little."""
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, eq=False)

@@ -272,9 +272,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         "| --- |" + " --- |" * len(columns),
     ]
     table = ([name, *(score_in_words(metrics[part].get(name)) for part in columns.values())] for name in _TABLE)
-    return "\n".join(
-        [*lines, *(f"| {' | '.join(row)} |" for row in table), "", "In brackets: 95 % bootstrap intervals.", ""]
-    )
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in table), "", "In brackets: 95 % intervals.", ""])
 
 
 def _usage(settings: Settings, *, lowercase: bool) -> str:

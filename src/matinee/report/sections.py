@@ -487,12 +487,12 @@ def explanations(section: Any) -> View:
         for key, title, better in (
             (
                 "comprehensiveness",
-                "Comprehensiveness: what the score loses without the highlighted words",
+                "Comprehensiveness: what the probability loses without the words ranked highest",
                 "higher is better",
             ),
             (
                 "sufficiency",
-                "Sufficiency: what the score loses with only the highlighted words left",
+                "Sufficiency: what the probability loses with only those words left",
                 "lower is better",
             ),
         )
@@ -507,7 +507,7 @@ def explanations(section: Any) -> View:
     return {
         "reason": "",
         "method": method_name(parts) or "not noted",
-        "n": plural(faithfulness.get("n"), "text") if known(faithfulness.get("n")) else "",
+        "n": plural(faithfulness.get("n"), "mistake") if known(faithfulness.get("n")) else "",
         "sentence": one_line(sentence or "", 1000),
         "rows": rows_,
     }

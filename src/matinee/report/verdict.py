@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _WIDE = 0.2
 # A calibration error of up to five points, at the upper end of its interval, is less than most readers of a percentage notice.
 _BELIEVABLE = 0.05
+# A p-value from here on may well be chance.
+_CHANCE = 0.05
 _BASELINE = "a simple word-count baseline"
 
 
@@ -49,7 +51,7 @@ def verdict(
     """
     calibration = mapping(calibration)
     comparison = "itself" if is_baseline else _comparison(metrics)
-    trust = _trust_level(_error(metrics, calibration))
+    trust = _trust_level(_error(metrics, calibration), calibration.get("p"))
     tone: Literal["good", "mixed", "bad"] = "mixed"
     if comparison == "worse":
         tone = "bad"
@@ -126,14 +128,15 @@ def _error(metrics: Mapping[str, Any], calibration: Mapping[str, Any]) -> Mappin
     return after if value_of(after) is not None else mapping(mapping(metrics.get("test")).get("ece"))
 
 
-def _trust_level(error: Mapping[str, Any]) -> str:
+def _trust_level(error: Mapping[str, Any], p: Any) -> str:
+    """Return whether probabilities with this error can be believed; p says how often exact ones would look as wrong by chance."""
     value, (low, high) = value_of(error), ends(error)
     if value is None or low is None or high is None:
         return "unknown"
     if high <= _BELIEVABLE:
         return "believed"
     if low > _BELIEVABLE:
-        return "not believed"
+        return "unknown" if known(p) and p >= _CHANCE else "not believed"
     return "roughly" if high - low <= 2 * _BELIEVABLE else "unknown"
 
 

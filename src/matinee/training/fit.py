@@ -197,7 +197,7 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         warmup_steps=math.ceil(settings.warmup_ratio * _planned_steps(settings, n_train)),
         lr_scheduler_type="linear",
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=precision == "bf16",
         use_cpu=not torch.cuda.is_available(),
         seed=settings.seed,

@@ -14,24 +14,33 @@ if TYPE_CHECKING:
     from matinee.core.types import Dataset, Predictions, SplitName
 
 N_NEIGHBOURS = 3
+_NO_LABELS = {"reason": "Nobody knows the true labels of these texts."}
 
 
 def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, temperature: float) -> dict[str, Any]:
     """Return calibration, coverage, prediction sets, slices, what causes mistakes, and the mistakes, as plain values.
 
+    What cannot be known without labels, or without a validation split, is `{"reason": why}`.
+
     Args:
-        said: Predictions by (split, predictor): validation and test, the classifier and its baseline.
+        said: Predictions by (split, predictor): the classifier's of test, and of validation and the baseline's where there are any.
         settings: The run's.
         temperature: What the classifier's logits were divided by.
     """
-    from matinee.evaluation import calibration_section, conformal_section, coverage_section, temper
+    from matinee.evaluation import calibration_p, calibration_section, conformal_section, coverage_section, temper
     from matinee.evaluation.claims import causes
     from matinee.evaluation.mistakes import mistakes
     from matinee.evaluation.slices import find_slices, slice_scores
 
-    validation, test = said["validation", CLASSIFIER], said["test", CLASSIFIER]
-    calibration: dict[str, Any] = {"reason": "Calibration was switched off: --calibration none."}
-    if settings.training.calibration != "none":
+    validation, test = said.get(("validation", CLASSIFIER)), said["test", CLASSIFIER]
+    has_labels = test.labels is not None and len(test) > 0
+    if not has_labels:
+        calibration: dict[str, Any] = dict(_NO_LABELS)
+    elif settings.training.calibration == "none":
+        calibration = {"reason": "Calibration was switched off: --calibration none.", "p": calibration_p(test)}
+    elif validation is None:
+        calibration = {"reason": "There is no validation split: nothing to calibrate on.", "p": calibration_p(test)}
+    else:
         before = replace(test, probabilities=temper(test.probabilities, 1 / temperature))
         calibration = calibration_section(before, test, temperature=temperature, n_validation=len(validation))
     slices = find_slices(
@@ -41,12 +50,12 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
         groups=test.groups,
         patterns=settings.evaluation.slices,
     )
-    baseline = None if settings.model.encoder == "tfidf" else said["test", TFIDF]
+    baseline = None if settings.model.encoder == "tfidf" else said.get(("test", TFIDF))
     return {
         "calibration": calibration,
-        "coverage": coverage_section(validation, test),
-        "conformal": conformal_section(validation, test),
-        "slices": slice_scores(test, slices),
+        "coverage": coverage_section(validation, test) if has_labels else dict(_NO_LABELS),
+        "conformal": conformal_section(validation, test) if has_labels and validation is not None else [],
+        "slices": slice_scores(test, slices) if has_labels else dict(_NO_LABELS),
         "causes": causes(test, slices),
         "mistakes": mistakes(test, slices=slices, tfidf=baseline),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def check_run(
         audit=run.read_json(run.audit) if run.audit.is_file() else {},
         data=run.read_json(run.data) if run.data.is_file() else {},
         settings=settings.flat(),
-        confusion=confusion_matrix(test).tolist(),
+        confusion=[] if test.labels is None else confusion_matrix(test).tolist(),
         label_names=test.label_names,
         seed_accuracies=[metrics["test"]["accuracy"]["value"], *_other_seeds(run, settings, metrics)],
     )
@@ -54,18 +55,10 @@ def check_codes(settings: Settings) -> None:
     run_checks(CheckFacts(), settings.evaluation.ignore or ())
 
 
-def failed_checks(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the findings that --strict does not take: errors and warnings."""
-    return [row for row in found if row["severity"] != "info"]
-
-
 def _other_seeds(run: RunFolder, settings: Settings, metrics: Mapping[str, Any]) -> list[float]:
     """Return the test accuracies of complete runs in the same parent folder that differ from this one by their seed alone."""
     accuracies: dict[int, float] = {}
-    for path in sorted(run.path.absolute().parent.iterdir())[:_MOST_SIBLINGS]:
-        sibling = RunFolder(path)
-        if path.name == run.path.absolute().name or not sibling.is_complete:
-            continue
+    for sibling in _siblings(run):
         try:
             theirs, scores = sibling.read_config(), sibling.read_json(sibling.metrics)["test"]
             n, accuracy = scores["n"], scores["accuracy"]["value"]
@@ -75,6 +68,21 @@ def _other_seeds(run: RunFolder, settings: Settings, metrics: Mapping[str, Any])
             accuracies[theirs.training.seed] = accuracy
     accuracies.pop(settings.training.seed, None)
     return list(accuracies.values())
+
+
+def _siblings(run: RunFolder) -> list[RunFolder]:
+    """Return the complete runs in the same parent folder, as far as it can be read; anything may lie there."""
+    own = run.path.absolute()
+    found = []
+    try:
+        paths = sorted(own.parent.iterdir())[:_MOST_SIBLINGS]
+    except OSError:
+        return []
+    for path in paths:
+        with suppress(OSError):  # a folder of somebody else
+            if path.name != own.name and RunFolder(path).is_run and RunFolder(path).is_complete:
+                found.append(RunFolder(path))
+    return found
 
 
 def _but_for_seed(settings: Settings) -> dict[str, object]:

@@ -17,6 +17,7 @@ from matinee.workflow.fitting import CLASSIFIER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matinee.core.settings import Settings
     from matinee.core.types import Predictions
 
 
@@ -46,7 +47,7 @@ def report(
 
     Args:
         run: Run folder.
-        output: The file; where not given `RUN/report.html`, and `RUN/analysis.json` is written anew too.
+        output: The file; where not given `RUN/report.html`, and `RUN/analysis.json` and the model card are written anew too.
         slices: Slices by name and regular expression (or `NAME=REGEX` each), in place of the run's own.
         ignore: Checks to leave out, by code or name, in place of the run's own.
 
@@ -71,11 +72,11 @@ def report(
     if folder.analysis.is_file():
         old = folder.read_json(folder.analysis)
         carry_over(old, analysis)
-    analysis["checks"] = check_run(
-        folder, settings, said["test", CLASSIFIER], folder.read_json(folder.metrics), analysis
-    )
+    metrics = folder.read_json(folder.metrics)
+    analysis["checks"] = check_run(folder, settings, said["test", CLASSIFIER], metrics, analysis)
     if path == folder.report:
         write_json(folder.analysis, analysis)
+        update_card(folder, settings, metrics, analysis)
     manifest = folder.read_json(folder.manifest)
     write_page(
         folder,
@@ -110,8 +111,8 @@ def write_page(
         settings=run.read_config().flat(),
         metrics=_optional(run, run.metrics),
         history=run.read_history(),
-        class_report=class_report(test),
-        confusion=confusion_matrix(test).tolist(),
+        class_report=[] if test.labels is None else class_report(test),
+        confusion=[] if test.labels is None else confusion_matrix(test).tolist(),
         analysis=analysis,
         audit=_optional(run, run.audit),
         stress=_optional(run, run.stress),
@@ -123,6 +124,28 @@ def write_page(
         command=f"matinee train --recipe {shlex.quote(str(run.config))} --run-dir {shlex.quote(run.path.name + '-again')}",
     )
     write_text(path, render_page(contents))
+
+
+def update_card(run: RunFolder, settings: Settings, metrics: Mapping[str, Any], analysis: Mapping[str, Any]) -> None:
+    """Write the model folder's README from what is known of the run."""
+    from matinee.model.artifact import ClassifierInfo, write_card
+    from matinee.model.encoders import CATALOGUE
+    from matinee.report import model_card
+
+    info = ClassifierInfo.read(run.model)
+    known = CATALOGUE.get(settings.model.encoder)
+    card = model_card(
+        settings,
+        metrics,
+        info.label_names,
+        lowercase=info.text is not None and bool(info.text.lowercase),
+        base_model=None if known is None else known.hub_id,
+        temperature=None if settings.training.calibration == "none" else info.temperature,
+        threshold=info.threshold,
+        data=run.read_json(run.data),
+        analysis=analysis,
+    )
+    write_card(run.model, card)
 
 
 def _optional(run: RunFolder, path: Path) -> Any:

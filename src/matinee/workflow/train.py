@@ -7,6 +7,7 @@ import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from matinee.workflow.checking import check_codes, check_run
 from matinee.workflow.explain import explain_rows
 from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_encoder, fit_dataset, locate_encoder
 from matinee.workflow.recipes import read_recipe
-from matinee.workflow.report import write_page
+from matinee.workflow.report import update_card, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,9 +116,10 @@ def train(
         with run.locked():
             run.create(overwrite=overwrite)
             with _nothing_left_behind(run):
-                run.write_config(_from_anywhere(resolved, dataset))
+                lasting = _from_anywhere(resolved, dataset)
+                run.write_config(lasting)
                 write_json(run.data, dataset.about)
-                return _fit_and_report(dataset, resolved, encoder, run)
+                return _fit_and_report(dataset, lasting, encoder, run)
 
 
 def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
@@ -178,7 +180,7 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
         folder.mkdir(exist_ok=True)
     fitted = fit_dataset(dataset, settings, encoder, run, watch)
     with watch.stage("report"):
-        metrics, analysis = _report(fitted, run, settings, dataset)
+        metrics, analysis = _report(fitted, run, settings, dataset, watch)
     run.finish(watch.seconds)
     test = fitted.predictions["test", CLASSIFIER]
     return Run(
@@ -194,7 +196,7 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
 
 
 def _report(
-    fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset
+    fitted: Fitted, run: RunFolder, settings: Settings, dataset: Dataset, watch: Watch
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write predictions, scores, analysis, pictures, the model card and the page; return scores and analysis."""
     from matinee.evaluation import accuracy_gain, score, write_predictions
@@ -219,32 +221,10 @@ def _report(
     write_json(run.metrics, metrics)
     write_json(run.analysis, analysis)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
-    _write_card(run, settings, dataset, metrics, analysis)
-    write_page(run, run.report, said, analysis)
+    update_card(run, settings, metrics, analysis)
+    today = datetime.now(UTC).date().isoformat()
+    write_page(run, run.report, said, analysis, seconds=watch.seconds, completed=today)
     return metrics, analysis
-
-
-def _write_card(
-    run: RunFolder, settings: Settings, dataset: Dataset, metrics: dict[str, Any], analysis: dict[str, Any]
-) -> None:
-    from matinee.model.artifact import ClassifierInfo, write_card
-    from matinee.model.encoders import CATALOGUE
-    from matinee.report import model_card
-
-    info = ClassifierInfo.read(run.model)
-    known = CATALOGUE.get(settings.model.encoder)
-    card = model_card(
-        settings,
-        metrics,
-        info.label_names,
-        lowercase=info.text is not None and bool(info.text.lowercase),
-        base_model=None if known is None else known.hub_id,
-        temperature=None if settings.training.calibration == "none" else info.temperature,
-        threshold=info.threshold,
-        data=dataset.about,
-        analysis=analysis,
-    )
-    write_card(run.model, card)
 
 
 def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from matinee.inference.explain import explain, faithfulness
-from matinee.inference.explain.faithfulness import student_t
 
 WEIGHTS = {"splendid": 1.2, "superb": 0.9, "warm": 0.7, "dull": -1.1, "cold": -0.8, "awful": -1.4}
 
@@ -129,8 +127,3 @@ def test_nothing_to_measure_is_said(lexicon):
     predictor = lexicon({})
     assert "reason" in faithfulness(predictor, [])
     assert "reason" in faithfulness(predictor, explain(predictor, ["", "one"]))
-
-
-@pytest.mark.parametrize(("freedom", "relative"), [(2, 0.03), (3, 0.01), (6, 1e-3), (19, 1e-5), (200, 1e-8)])
-def test_student_s_t(freedom, relative):
-    assert student_t(freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=relative)

@@ -37,8 +37,8 @@ def overfit(facts: CheckFacts) -> Found | None:
         gap = train - validation
         if gap > LARGE_GAP + _noise(validation, at(facts.metrics, "validation", "n")):
             return Found(
-                f"It is right for {train:.3f} of its training texts, and for {validation:.3f} of the validation texts: "
-                f"{100 * gap:.0f} points less."
+                f"While it trained it was right for {train:.3f} of its training texts; it is for {validation:.3f} of the "
+                f"validation texts: {100 * gap:.0f} points less."
             )
     lowest = min(evaluated, key=lambda row: row["eval_loss"])
     if (

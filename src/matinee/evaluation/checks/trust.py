@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from matinee.evaluation.checks.facts import Check, CheckFacts, Found, at, interval_at
+from matinee.evaluation.checks.facts import Check, CheckFacts, Found, at, interval_at, is_number
+from matinee.evaluation.proportions import SIGNIFICANT
 
 # Whoever reads "90 %" and gets 87 % notices nothing.
 LARGE_CALIBRATION_ERROR = 0.03
@@ -15,7 +16,8 @@ _MOST_NAMED = 3
 def miscalibrated(facts: CheckFacts) -> Found | None:
     """Look whether the probabilities mean what they say, as the classifier gives them out."""
     error = interval_at(facts.analysis, "calibration", "after", "ece") or facts.interval("test", "ece")
-    if error is None or error["low"] <= LARGE_CALIBRATION_ERROR:
+    p = at(facts.analysis, "calibration", "p")
+    if error is None or error["low"] <= LARGE_CALIBRATION_ERROR or (is_number(p) and p >= SIGNIFICANT):
         return None
     return Found(
         f"Its probabilities are off by {100 * error['value']:.1f} points on average [{100 * error['low']:.1f}, {100 * error['high']:.1f}]."
@@ -51,7 +53,8 @@ CHECKS = (
         "warning",
         "Its probabilities are not to be believed",
         "Looks at the expected calibration error on the test texts, after calibration. Reported where its whole "
-        "interval lies above 0.03: the classifier is right clearly more, or less, often than it says.",
+        "interval lies above 0.03 and probabilities that are exactly right would hardly ever look so wrong on as many "
+        "texts: the classifier is right clearly more, or less, often than it says.",
         "Calibrate on more texts (--validation-size); until then use the answers, not the probabilities.",
         miscalibrated,
     ),

@@ -7,10 +7,10 @@ Rationalized NLP Models", section 4, averaged over five shares of the words (the
 from __future__ import annotations
 
 from math import ceil, sqrt
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from matinee.inference.explain.reading import Reading
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BINS = (0.01, 0.05, 0.10, 0.20, 0.50)
 # Of fewer texts, that nothing was shown says nothing.
 FEWEST_TEXTS = 10
-_Z = NormalDist().inv_cdf(0.975)
 
 
 class _Measured(NamedTuple):
@@ -150,20 +149,5 @@ def _mean(values: NDArray[np.float64], *, least: float = -1.0, largest: float = 
     value, n = float(values.mean()), len(values)
     if n < 3:
         return {"value": value, "low": None, "high": None}
-    margin = student_t(n - 1) * float(values.std(ddof=1)) / sqrt(n)
+    margin = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / sqrt(n)
     return {"value": value, "low": max(least, value - margin), "high": min(largest, value + margin)}
-
-
-def student_t(freedom: int) -> float:
-    """Return the 97.5 % point of Student's t distribution, to 3 % for 2 degrees of freedom and 0.1 % from 6.
-
-    Abramowitz & Stegun 1964, formula 26.7.5.
-    """
-    z = _Z
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
-    )
-    return z + sum((term / freedom**power for power, term in enumerate(terms, start=1)), start=0.0)
