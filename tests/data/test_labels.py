@@ -44,6 +44,11 @@ def test_label_key(value, key):
     assert label_key(value) == key
 
 
+@pytest.mark.parametrize("word", ["NaN", " nan ", ""])
+def test_a_missing_value_that_was_made_a_word_is_no_label(word):
+    assert label_key(word) is None
+
+
 def test_what_is_no_label():
     with pytest.raises(ValueError, match="a list"):
         label_key([1])

@@ -62,6 +62,11 @@ def slices(difference, significant=True, n=200):
     return {"slices": {"rows": [row]}}
 
 
+def behaviour(**rates):
+    """As stress.json has it: failure rates by capability."""
+    return {"capabilities": [{"name": name, "title": name, "rate": rate} for name, rate in rates.items()]}
+
+
 WELL = {
     "metrics": metrics(),
     "history": SETTLED,
@@ -153,6 +158,7 @@ FIRES = {
             "60 labels, 6.0 % of those judged, look wrong to tf-idf.",
         )
     ],
+    "M205": [({"audit": {}}, "warning", "no audit.json")],
     "M301": [
         (
             {
@@ -180,6 +186,16 @@ FIRES = {
             },
             "info",
             "surer, and more accurate too",
+        ),
+        (
+            {
+                "history": history(
+                    (None, 0.6, 0.6, None), (0.5, 0.4, 0.85, 0.85), (0.3, 0.5, 0.84, 0.90), (0.1, 0.6, 0.84, 0.95)
+                ),
+                "settings": {"encoder": "minilm", "calibration": "temperature"},
+            },
+            "info",
+            "no less accurate, and calibration took the sureness back",
         ),
     ],
     "M302": [
@@ -228,6 +244,13 @@ FIRES = {
         )
     ],
     "M403": [({"metrics": metrics(validation=None)}, "info", "no validation split")],
+    "M404": [
+        (
+            {"stress": behaviour(negation=interval(0.6, 0.5, 0.7), typos=interval(0.0, 0.0, 0.05))},
+            "warning",
+            "more than 10 % of the cases of 1 of 2 kinds, the worst: negation (60 %).",
+        )
+    ],
 }
 
 # Code → differences after which it must still keep quiet, beside a run that is well.
@@ -254,6 +277,11 @@ SILENT = {
         {"data": labels(bad=201, good=800)},
         {"data": labels(bad=0, good=800)},
         {"data": labels(bad=250, good=300, ugly=400)},
+    ],
+    "M205": [{"audit": audit("exact-duplicates", 1)}],
+    "M404": [
+        {"stress": behaviour(negation=interval(0.3, 0.08, 0.6))},
+        {"stress": {"capabilities": []}},
     ],
     "M204": [{"audit": {"label_errors": {"reason": "too few"}}}, {"audit": {"label_errors": {"n": 3, "share": 0.03}}}],
     "M301": [
@@ -347,14 +375,16 @@ def test_every_check_is_tried_both_ways_and_documented():
 
 
 def test_the_worst_come_first_and_all_is_plain_json():
-    facts = CheckFacts(metrics=metrics((0.8, 0.7, 0.85), gain=(-0.03, -0.05, -0.01), validation=None))
+    facts = CheckFacts(
+        metrics=metrics((0.8, 0.7, 0.85), gain=(-0.03, -0.05, -0.01), validation=None), audit={"findings": []}
+    )
     findings = run_checks(facts)
     assert [finding["code"] for finding in findings] == ["M101", "M103", "M403"]
     assert json.loads(json.dumps(findings, allow_nan=False)) == findings
 
 
 def test_findings_can_be_ignored_by_code_and_by_name():
-    facts = CheckFacts(metrics=metrics(gain=(0.01, -0.01, 0.03), validation=None))
+    facts = CheckFacts(metrics=metrics(gain=(0.01, -0.01, 0.03), validation=None), audit={"findings": []})
     assert [finding["code"] for finding in run_checks(facts)] == ["M101", "M403"]
     assert [finding["code"] for finding in run_checks(facts, ignore=["m101"])] == ["M403"]
     assert run_checks(facts, ignore=["M101", "no-validation"]) == []

@@ -45,7 +45,7 @@ def test_a_frequent_cause_holds():
     assert claim["difference"]["low"] > 0.1
     assert claim["sentence"] == (
         "Texts with words of both praise and blame (ambiguous) are 20 % of the texts and 43 % of the mistakes; their error rate is 30 % "
-        "against 10 % elsewhere (difference +20.0 points [+13.7, +26.9], p = 1.6e-11): the claim holds."
+        "against 10 % elsewhere (difference +20.0 points [+13.7, +26.9], adjusted p = 1.6e-11): the claim holds."
     )
 
 
@@ -55,7 +55,7 @@ def test_chance_is_no_evidence():
     assert claims["sarcasm"]["holds"] is False
     assert claims["sarcasm"]["sentence"].startswith(
         "Texts with cues of sarcasm are 4.0 % of the texts and 5.0 % of the mistakes; their error rate is 15 % against 12 % elsewhere "
-        "(difference +3.0 points [-5.2, +17.2], p = 0.62"
+        "(difference +3.0 points [-5.2, +17.2], adjusted p = 0.62"
     )
     assert claims["sarcasm"]["sentence"].endswith(": no evidence for the claim.")
 

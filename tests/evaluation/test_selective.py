@@ -175,7 +175,7 @@ class TestCoverageSection:
             (None, "no labelled validation texts"),
             (random_predictions(15), "it takes at least 20"),
             (random_predictions(60), "it takes at least 99"),
-            (random_predictions(2000, skill=0.0), "not that accurate"),
+            (random_predictions(2000, skill=0.0), "do not show that"),
         ]:
             row = coverage_section(validation, test, targets=(0.6 if "20" in words else 0.99,))["targets"][0]
             assert row["threshold"] is row["test_accuracy"] is None

@@ -76,13 +76,19 @@ class TestGroups:
         }
         view = mistakes(section)
         assert [(group["key"], [each["id"] for each in group["rows"]]) for group in view["groups"]] == [
-            ("confident", ["1", "2"]),
-            ("mislabelled", ["3"]),
+            ("confident", ["1"]),
+            ("mislabelled", ["2", "3"]),
             ("others", ["4"]),
         ]
-        assert view["groups"][0]["rows"][1]["kinds"] == ["confident", "mislabelled"]
+        assert view["groups"][1]["rows"][0]["kinds"] == ["confident", "mislabelled"]
         assert [kind["key"] for kind in view["kinds"]] == ["confident", "mislabelled"]
         assert view["n_left"] == ""
+
+    def test_a_kind_whose_mistakes_all_stand_elsewhere_can_still_be_asked_for(self):
+        section = {"n": 1, "kinds": {"confident": [row("1")], "uncertain": [row("1")]}, "all": [row("1")]}
+        view = mistakes(section)
+        assert [group["key"] for group in view["groups"]] == ["uncertain"]
+        assert [kind["key"] for kind in view["kinds"]] == ["confident", "uncertain"]
 
     def test_filters_go_by_place(self):
         section = {"n": 2, "all": [row("1", label="x"), row("2", label="y", slices=["s", "t"])]}

@@ -110,7 +110,7 @@ class TestWhatItSays:
             "Temperature 2.00, fitted on 100 texts of the validation split: before, it was too sure of itself.",
             "Area under the risk-coverage curve",
             "how many texts’ true label they hold",
-            "Does not hold on this run sarcasm: 3 of 60 mistakes show it.",
+            "Not shown on this run sarcasm: 3 of 60 mistakes show it.",
             "100 more than this page holds",
             "The training texts that are most like it:",
             "Negated praise",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from matinee.cli.main import run as matinee
-from matinee.core.errors import SettingsError
+from matinee.core.errors import RunError, SettingsError
 from matinee.evaluation import read_predictions, write_predictions
 from matinee.workflow import report, train
 
@@ -103,6 +103,24 @@ def test_a_run_beside_its_file_knows_its_other_seeds(tiny_csv, tmp_path, monkeyp
     with_seed(one, "three", 2, abs(accuracy - 0.6))
     again = train("reviews.csv", run_dir="runs/four", **{**SMALL, "seed": 3})
     assert "unstable-seeds" in names(again.checks)
+
+
+def test_a_lost_audit_is_said_and_a_damaged_file_is_named(run):
+    (run.path / "audit.json").unlink()
+    assert "not-audited" in names(report(run.path).checks)
+    (run.path / "stress.json").write_text("{")
+    with pytest.raises(RunError, match=r"stress\.json is damaged: delete it"):
+        report(run.path)
+
+
+def test_behaviour_that_fails_is_found_once_it_was_tested(run):
+    rate = {"value": 0.9, "low": 0.8, "high": 0.96}
+    tested = {
+        "capabilities": [{"name": "negation", "title": "Negation", "n": 50, "failures": 45, "rate": rate, "worst": []}]
+    }
+    (run.path / "stress.json").write_text(json.dumps(tested))
+    (found,) = (row for row in report(run.path).checks if row["name"] == "misbehaves")
+    assert "Negation (90 %)" in found["found"]
 
 
 def test_predictions_without_labels_leave_a_report_that_says_so(run):

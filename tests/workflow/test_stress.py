@@ -121,6 +121,8 @@ def test_pairs_are_scored_beside_or_alone(run_dir, tmp_path, topics_csv):
     assert result.pairs["n"] == 10
     assert result.pairs["consistency"]["value"] == 1
     assert json.loads((run_dir / "stress.json").read_text(encoding="utf-8"))["pairs"] == result.pairs
+    assert stress(run_dir, n=8).pairs is None
+    assert json.loads((run_dir / "stress.json").read_text(encoding="utf-8"))["pairs"] == result.pairs, "forgotten"
     folder = tmp_path / "run"
     train(topics_csv, encoder="tfidf", run_dir=folder, test_size=20)
     topics = write_pairs(tmp_path / "topics-pairs.csv", [("Tor Ball", "Sport", 1, 0), ("Suppe Brot", "Essen", 1, 1)])

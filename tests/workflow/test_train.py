@@ -360,3 +360,11 @@ class TestReport:
         analysis = json.loads((found.path / "analysis.json").read_text(encoding="utf-8"))
         assert "own:ends in 1" in [row["name"] for row in analysis["slices"]["rows"]]
         assert "<script>alert(1)" not in (found.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_next_to_no_validation_texts_calibrate_nothing(tiny_csv, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="matinee"):
+        train(tiny_csv, encoder="tfidf", run_dir=tmp_path / "run", test_size=24, validation_size=6)
+    assert "Not calibrated: 6 validation texts are too few" in caplog.text
+    analysis = json.loads((tmp_path / "run" / "analysis.json").read_text(encoding="utf-8"))
+    assert analysis["calibration"]["reason"] == "6 validation texts are too few to calibrate on."

@@ -24,7 +24,7 @@ _MOST_CLASSES = 20
 @click.option(
     "--fix",
     metavar="OUT",
-    help="Write a cleaned copy: a file for a file, else a folder. Beside it goes OUT.changes.jsonl, the list of what was "
+    help="Write a cleaned copy: a file for a file, else a folder. Beside it goes a .changes.jsonl of the same name, the list of what was "
     "dropped, changed and only listed.",
 )
 @click.option(

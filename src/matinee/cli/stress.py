@@ -74,7 +74,11 @@ def stress(run: str, case_seed: int, as_json: bool, strict: bool, limit: float, 
         terminal.say(json.dumps(result.to_json(), ensure_ascii=False))
     else:
         _print(result, limit)
-    return 1 if strict and result.above(limit) else 0
+    failed = result.above(limit) if strict else []
+    if failed:
+        names = ", ".join(row["name"] for row in failed)
+        terminal.say_error(f"--strict: {names} failed more than --limit {limit:g} of the time.")
+    return 1 if failed else 0
 
 
 def _print(result: StressTest, limit: float) -> None:
@@ -87,7 +91,7 @@ def _print(result: StressTest, limit: float) -> None:
     for reason, titles in _by_reason(result).items():
         terminal.say(f"Not tested, {reason}: {'; '.join(titles)}.")
     if result.path is not None:
-        terminal.say(f"Written to {result.path}")
+        terminal.say(f"Written to {result.path}; `matinee report RUN` shows it in the report.")
 
 
 def _print_capabilities(result: StressTest) -> None:

@@ -223,6 +223,17 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is missing or damaged; the run cannot be used.") from error
 
+    def read_optional_json(self, path: Path) -> Any:
+        """Return a JSON file that a report can do without, None where there is none.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        try:
+            return self.read_json(path) if path.is_file() else None
+        except RunError as error:
+            raise RunError(f"{path} is damaged: delete it, and the report does without.") from error
+
     def read_history(self) -> list[dict[str, Any]]:
         """Return the logged steps; none where there is no history.
 

@@ -37,7 +37,11 @@ def label_key(value: object) -> str | None:
     if isinstance(value, str):
         word = value.strip()
         number = _INTEGER.fullmatch(word)
-        return str(int(number[1])) if number else word or None
+        if number:
+            return str(int(number[1]))
+        return (
+            None if word.lower() in {"", "nan"} else word
+        )  # "nan" is how a missing value looks once it was made a word
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, (int, float)):

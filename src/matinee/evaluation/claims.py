@@ -123,7 +123,7 @@ def _sentence(row: Mapping[str, Any], n_texts: int) -> str:
         f"Texts with {what} are {percent(row['share_of_texts'])} of the texts and {percent(row['share_of_mistakes']['value'])} of the "
         f"mistakes; their error rate is {percent(row['error_rate']['value'])} against {percent(row['error_rate_elsewhere'])} elsewhere "
         f"(difference {points(row['difference'])}, "
-        f"p = {row['p_adjusted']:.2g}): {_conclusion(row)}."
+        f"adjusted p = {row['p_adjusted']:.2g}): {_conclusion(row)}."
     )
 
 

@@ -180,7 +180,7 @@ def _why_not(n_validation: int, target: float) -> str:
     if needed is None or n_validation < needed:
         at_least = "" if needed is None else f": it takes at least {needed:,}"
         return f"{n_validation:,} validation texts are too few to tell{at_least}"
-    return "however sure the classifier was, its answers to the validation texts were not that accurate"
+    return f"{n_validation:,} validation texts do not show that the classifier is that accurate, however sure it is"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,11 @@ def mistakes(section: Any, explanations: Any = None, slices: Any = None) -> View
         "labels": index["label"],
         "predicted": index["predicted"],
         "slices": index["slices"],
-        "kinds": [{"key": key, "title": KINDS[key][0]} for key, _ in groups if key in KINDS],
+        "kinds": [
+            {"key": key, "title": title}
+            for key, (title, _) in KINDS.items()
+            if any(key in row["kinds"] for row in every)
+        ],
         "groups": [
             {
                 "key": key,
@@ -84,7 +88,11 @@ def method_name(explanations: Any) -> str:
 
 
 def _grouped(parts: Mapping[str, Any], titles: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """Return the rows of each kind, each mistake once, then the others; each row knows all its kinds."""
+    """Return the rows of each kind, each mistake once, then the others; each row knows all its kinds.
+
+    A mistake of several kinds stands under the one that says most of it: a label that may be wrong before a narrow miss, and that
+    before the surest ones, among which the others would vanish.
+    """
     kinds = mapping(parts.get("kinds"))
     of_kind = {kind: rows(kinds.get(kind))[:_MOST_DETAILED] for kind in KINDS}
     kinds_of: dict[str, list[str]] = {}
@@ -92,17 +100,17 @@ def _grouped(parts: Mapping[str, Any], titles: Mapping[str, Any]) -> list[tuple[
         for row in found:
             kinds_of.setdefault(str(row.get("id")), []).append(kind)
     seen: set[str] = set()
-    groups: list[tuple[str, list[Mapping[str, Any]]]] = []
-    for key, found in [*of_kind.items(), ("others", rows(parts.get("all")))]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for key in (*reversed(KINDS), "others"):
         fresh: list[Mapping[str, Any]] = []
-        for row in found:
+        for row in of_kind[key] if key in KINDS else rows(parts.get("all")):
             name = str(row.get("id"))
             if name not in seen:
                 seen.add(name)
                 named = [titles.get(each, each) for each in texts(row.get("slices"))]
                 fresh.append({**row, "slices": named, "kinds": kinds_of.get(name, [])})
-        groups.append((key, fresh[: _MOST_OTHERS if key == "others" else _MOST_DETAILED]))
-    return [(key, found) for key, found in groups if found]
+        groups[key] = fresh[: _MOST_OTHERS if key == "others" else _MOST_DETAILED]
+    return [(key, groups[key]) for key in (*KINDS, "others") if groups[key]]
 
 
 def _options(found: Sequence[Mapping[str, Any]], key: str) -> list[str]:

@@ -457,7 +457,7 @@ def causes(section: Any) -> View:
     claims = [row for row in rows(mapping(section).get("claims")) if row.get("sentence")]
     if not claims:
         return {"reason": reason_of(section, "The claim was not tested.")}
-    words = {True: "Holds on this run", False: "Does not hold on this run", None: "Cannot be told on this run"}
+    words = {True: "Holds on this run", False: "Not shown on this run", None: "Cannot be told on this run"}
     return {
         "reason": "",
         "rows": [

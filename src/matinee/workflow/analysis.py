@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from matinee.workflow.calibrating import FEWEST_TO_CALIBRATE
 from matinee.workflow.fitting import CLASSIFIER, TFIDF
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matinee.core.types import Dataset, Predictions, SplitName
 
 N_NEIGHBOURS = 3
+_LONGEST_NEIGHBOUR = 600
 _NO_LABELS = {"reason": "Nobody knows the true labels of these texts."}
 
 
@@ -40,6 +42,11 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
         calibration = {"reason": "Calibration was switched off: --calibration none.", "p": calibration_p(test)}
     elif validation is None:
         calibration = {"reason": "There is no validation split: nothing to calibrate on.", "p": calibration_p(test)}
+    elif len(validation) < FEWEST_TO_CALIBRATE:
+        calibration = {
+            "reason": f"{len(validation)} validation texts are too few to calibrate on.",
+            "p": calibration_p(test),
+        }
     else:
         before = replace(test, probabilities=temper(test.probabilities, 1 / temperature))
         calibration = calibration_section(before, test, temperature=temperature, n_validation=len(validation))
@@ -74,7 +81,7 @@ def add_neighbours(analysis: Mapping[str, Any], dataset: Dataset, vectors: Mappi
         dataset: The mistakes are of its test split.
         vectors: Of train and test, shape (n_texts, width), dense or sparse.
     """
-    from matinee.evaluation.mistakes import SNIPPET, nearest_texts
+    from matinee.evaluation.mistakes import nearest_texts
 
     rows = detailed_mistakes(analysis)
     if not rows:
@@ -87,7 +94,7 @@ def add_neighbours(analysis: Mapping[str, Any], dataset: Dataset, vectors: Mappi
         row["neighbours"] = [
             {
                 "id": train.ids[place],
-                "text": train.texts[place][:SNIPPET],
+                "text": train.texts[place][:_LONGEST_NEIGHBOUR],
                 "label": dataset.label_names[train.labels[place]],
                 "similarity": similarity,
             }

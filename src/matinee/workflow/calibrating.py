@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+FEWEST_TO_CALIBRATE = 10
+"""On fewer validation texts a temperature is arbitrary: of two right answers it makes certainty, of two wrong ones nothing."""
+
+
 class Calibratable(Predictor, Protocol):
     """A predictor whose logits can be scaled for good."""
 
@@ -48,7 +52,9 @@ def calibrate(predictor: Calibratable, validation: Split, settings: TrainingSett
 
     said = predict(predictor, validation.texts, ids=validation.ids, labels=validation.labels)
     temperature = 1.0
-    if settings.calibration == "temperature":
+    if settings.calibration == "temperature" and len(said) < FEWEST_TO_CALIBRATE:
+        logger.info(f"Not calibrated: {len(said):,} validation texts are too few for a temperature")
+    elif settings.calibration == "temperature":
         temperature = fit_temperature(said.probabilities, validation.labels)
         predictor.divide_logits(temperature)
         said = replace(said, probabilities=temper(said.probabilities, temperature))

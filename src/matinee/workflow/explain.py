@@ -85,7 +85,7 @@ def explain(
 
 
 def explain_rows(
-    predictor: Predictor, rows: Iterable[dict[str, Any]], *, seed: int, limit_s: float = 20.0
+    predictor: Predictor, rows: Iterable[dict[str, Any]], *, seed: int, limit_s: float = 15.0
 ) -> dict[str, Any]:
     """Explain some of the mistakes that a report shows, and measure whether such explanations can be trusted.
 

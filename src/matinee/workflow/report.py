@@ -69,8 +69,8 @@ def report(
     check_codes(settings)
     said = read_predictions(folder.predictions)
     analysis = analyse(said, settings, temperature=ClassifierInfo.read(folder.model).temperature)
-    if folder.analysis.is_file():
-        old = folder.read_json(folder.analysis)
+    old = folder.read_optional_json(folder.analysis)
+    if old is not None:
         carry_over(old, analysis)
     metrics = folder.read_json(folder.metrics)
     analysis["checks"] = check_run(folder, settings, said["test", CLASSIFIER], metrics, analysis)
@@ -109,15 +109,15 @@ def write_page(
         name=run.path.resolve().name,
         label_names=test.label_names,
         settings=run.read_config().flat(),
-        metrics=_optional(run, run.metrics),
+        metrics=run.read_optional_json(run.metrics),
         history=run.read_history(),
         class_report=[] if test.labels is None else class_report(test),
         confusion=[] if test.labels is None else confusion_matrix(test).tolist(),
         analysis=analysis,
-        audit=_optional(run, run.audit),
-        stress=_optional(run, run.stress),
-        environment=_optional(run, run.environment),
-        data=_optional(run, run.data),
+        audit=run.read_optional_json(run.audit),
+        stress=run.read_optional_json(run.stress),
+        environment=run.read_optional_json(run.environment),
+        data=run.read_optional_json(run.data),
         threshold=test.threshold,
         seconds=seconds,
         completed=completed,
@@ -146,7 +146,3 @@ def update_card(run: RunFolder, settings: Settings, metrics: Mapping[str, Any], 
         analysis=analysis,
     )
     write_card(run.model, card)
-
-
-def _optional(run: RunFolder, path: Path) -> Any:
-    return run.read_json(path) if path.is_file() else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
-from matinee.core.errors import DataError, SettingsError, did_you_mean
+from matinee.core.errors import DataError, RunError, SettingsError, did_you_mean
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
@@ -248,7 +248,18 @@ def _target(run: str | Path, output: str | Path | None) -> Path | None:
 def _write(result: StressTest, path: Path) -> None:
     if result.path is None:
         return
-    write_json(result.path, result.to_json())
     run = RunFolder(path.expanduser())
+    found = result.to_json()
+    if result.path == run.stress and "pairs" not in found:
+        found |= _earlier_pairs(run)
+    write_json(result.path, found)
     if result.path == run.stress:
         run.refresh_manifest()
+
+
+def _earlier_pairs(run: RunFolder) -> dict[str, Any]:
+    """Return what became of pairs when they were last tested: another test without a file of pairs says nothing of them."""
+    try:
+        return {"pairs": run.read_json(run.stress)["pairs"]}
+    except (RunError, KeyError, TypeError):
+        return {}

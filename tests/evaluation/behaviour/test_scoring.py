@@ -44,7 +44,7 @@ def test_an_answer_must_stay_right_or_wrong(answers):
     (worst,) = row["worst"]
     assert (worst["text"], worst["expected"], worst["predicted"], worst["changed_from"]) == (
         "Tim",
-        "positive",
+        "positive, as before",
         "negative",
         "Ann",
     )
@@ -56,7 +56,7 @@ def test_a_probability_may_fall_by_the_tolerance(after, failures, answers):
     row = scored(answers, [Case("intensifiers", "f", "very", (1,), "plain")], {"plain": 0.8, "very": after})
     assert row["failures"] == failures
     if failures:
-        assert row["worst"][0]["expected"] == "positive at 0.700 or more"
+        assert row["worst"][0]["expected"] == "positive no less likely than before, 0.700 or more"
         assert row["worst"][0]["predicted"] == "positive"
 
 

@@ -166,7 +166,7 @@ def _label_errors(rows: Rows, judged: Judged | str) -> tuple[LabelErrors | None,
         "share": len(errors.rows) / len(judged.rows),
         "ranked": [_suspect(rows, errors, place) for place in range(min(len(errors.rows), _MOST_LISTED))],
     }
-    return errors, facts, _error_finding(rows, errors, judged)
+    return errors, facts, _error_finding(rows, errors, judged, agreement)
 
 
 def _suspect(rows: Rows, errors: LabelErrors, place: int) -> dict[str, Any]:
@@ -178,11 +178,11 @@ def _suspect(rows: Rows, errors: LabelErrors, place: int) -> dict[str, Any]:
     }
 
 
-def _error_finding(rows: Rows, errors: LabelErrors, judged: Judged) -> list[Finding]:
+def _error_finding(rows: Rows, errors: LabelErrors, judged: Judged, agreement: float) -> list[Finding]:
     n = len(errors.rows)
     if not n:
         return []
-    title = f"{texts_that(n, 'likely has', 'likely have')} a wrong label, says {judged.by}"
+    title = f"{texts_that(n, 'likely has', 'likely have')} a wrong label, says {judged.by}, which agrees with {agreement:.0%} of all"
     examples = [_suspect(rows, errors, place) for place in range(min(n, _EXAMPLES))]
     severity = SEVERITIES[1] if n / len(judged.rows) >= _MANY_ERRORS else SEVERITIES[2]
     return [Finding("A501", severity, title, n, len(judged.rows), errors.rows.tolist(), examples)]

@@ -116,13 +116,21 @@ def _judge_label(case: Case, predictions: Predictions, row: int) -> Judged:
 def _judge_unchanged(case: Case, predictions: Predictions, row: int, before: int) -> Judged:
     label = int(predictions.predicted[before])
     fall = float(predictions.probabilities[before, label] - predictions.probabilities[row, label])
-    return Judged(case, int(predictions.predicted[row]) != label, fall, predictions.label_names[label], row)
+    return Judged(
+        case, int(predictions.predicted[row]) != label, fall, f"{predictions.label_names[label]}, as before", row
+    )
 
 
 def _judge_direction(case: Case, predictions: Predictions, row: int, before: int) -> Judged:
     least = _total(case, predictions, before) - TOLERANCE
     fall = least - _total(case, predictions, row)
-    return Judged(case, fall > 0, fall, f"{_names(case, predictions)} at {max(0.0, least):.3f} or more", row)
+    return Judged(
+        case,
+        fall > 0,
+        fall,
+        f"{_names(case, predictions)} no less likely than before, {max(0.0, least):.3f} or more",
+        row,
+    )
 
 
 def _total(case: Case, predictions: Predictions, row: int) -> float:

@@ -32,7 +32,7 @@ def run_checks(facts: CheckFacts, ignore: Iterable[str] = ()) -> list[dict[str, 
 
     Example:
         >>> small = {"test": {"n": 40, "accuracy": {"value": 0.8, "low": 0.65, "high": 0.9}}}
-        >>> [finding["name"] for finding in run_checks(CheckFacts(metrics=small), ignore=["no-validation"])]
+        >>> [finding["name"] for finding in run_checks(CheckFacts(metrics=small), ignore=["no-validation", "not-audited"])]
         ['test-too-small']
     """
     ignored = {_code(name) for name in ignore}

@@ -73,6 +73,13 @@ def label_noise(facts: CheckFacts) -> Found | None:
     )
 
 
+def not_audited(facts: CheckFacts) -> Found | None:
+    """Look whether the checks of the data could be made at all."""
+    if "test" not in facts.metrics or facts.audit:
+        return None
+    return Found("There is no audit.json: nobody looked for leaks, truncation and wrong labels.")
+
+
 CHECKS = (
     Check(
         "M201",
@@ -114,5 +121,15 @@ CHECKS = (
         "and not the labels; wrong labels are learned too, and make a classifier look worse than it is.",
         "Read the suspicious ones, most suspicious first (`matinee audit DATA`), and correct them.",
         label_noise,
+    ),
+    Check(
+        "M205",
+        "not-audited",
+        "warning",
+        "The data was not looked into",
+        "Every training writes what the audit found into `audit.json`. Reported where a run has lost it, since M201, M202 "
+        "and M204 are silent then.",
+        "Train anew, or look at the data with `matinee audit DATA`.",
+        not_audited,
     ),
 )

@@ -22,6 +22,7 @@ class CheckFacts:
         analysis: The sections of `analysis.json`.
         audit: As in `audit.json`.
         data: As in `data.json`.
+        stress: As in `stress.json`.
         settings: Every setting by its flat name.
         confusion: Counts of the test texts, true label (rows) by predicted label (columns).
         label_names: Of the labels, in the order of `confusion`.
@@ -33,6 +34,7 @@ class CheckFacts:
     analysis: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    stress: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
     confusion: Sequence[Sequence[int]] = ()
     label_names: Sequence[str] = ()

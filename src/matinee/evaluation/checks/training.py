@@ -51,8 +51,15 @@ def overfit(facts: CheckFacts) -> Found | None:
         f"The validation loss rose from {lowest['eval_loss']:.3f} (epoch {lowest['epoch']:.3g}) to {kept['eval_loss']:.3f} "
         f"(epoch {kept['epoch']:.3g}, which was kept), while the training loss fell."
     )
-    better = is_number(validation) and validation > (lowest.get("eval_accuracy") or 0.0)
-    return Found(f"{words} It became surer, and more accurate too.", "info") if better else Found(words)
+    before = lowest.get("eval_accuracy")
+    if not (is_number(validation) and is_number(before)):
+        return Found(words)
+    if validation > before:
+        return Found(f"{words} It became surer, and more accurate too.", "info")
+    is_calibrated = facts.settings.get("calibration") == "temperature"
+    if is_calibrated and validation >= before - _noise(before, at(facts.metrics, "validation", "n")):
+        return Found(f"{words} It became surer and no less accurate, and calibration took the sureness back.", "info")
+    return Found(words)
 
 
 def under_trained(facts: CheckFacts) -> Found | None:
@@ -127,7 +134,7 @@ CHECKS = (
         "It knows its training texts better than the task",
         "Looks at the epoch that was kept. Reported where accuracy on the training texts is more than 15 points "
         "above that on validation, noise taken off, or where the validation loss rose by a fifth above its lowest "
-        "while the training loss fell; worth knowing only, where accuracy rose all the same: then the probabilities "
+        "while the training loss fell; worth knowing only, where accuracy did not suffer: then the probabilities "
         "are too sure, which calibration mends.",
         "Add training texts; or train fewer --epochs, with a lower --learning-rate or more --dropout.",
         overfit,

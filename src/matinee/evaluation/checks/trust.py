@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matinee.evaluation.checks.facts import Check, CheckFacts, Found, at, interval_at, is_number
 from matinee.evaluation.proportions import SIGNIFICANT
+from matinee.evaluation.wording import percent
 
 # Whoever reads "90 %" and gets 87 % notices nothing.
 LARGE_CALIBRATION_ERROR = 0.03
@@ -11,6 +12,9 @@ LARGE_CALIBRATION_ERROR = 0.03
 # A gap of five points is half as many mistakes again where one text in ten is wrong.
 LARGE_GAP = 0.05
 _MOST_NAMED = 3
+
+# A tenth of the cases, as the default limit of `matinee stress`.
+OFTEN = 0.1
 
 
 def miscalibrated(facts: CheckFacts) -> Found | None:
@@ -46,6 +50,20 @@ def no_validation(facts: CheckFacts) -> Found | None:
     return Found("There is no validation split: probabilities were not calibrated, and no threshold could be chosen.")
 
 
+def misbehaves(facts: CheckFacts) -> Found | None:
+    """Look for kinds of behavioural tests that it often fails."""
+    rows = at(facts.stress, "capabilities") or []
+    failing = [row for row in rows if (rate := interval_at(row, "rate")) and rate["low"] > OFTEN]
+    if not failing:
+        return None
+    worst = sorted(failing, key=lambda row: -row["rate"]["value"])[:_MOST_NAMED]
+    named = "; ".join(f"{row['title']} ({percent(row['rate']['value'])})" for row in worst)
+    kinds = "1 kind" if len(rows) == 1 else f"{len(rows)} kinds"
+    return Found(
+        f"It clearly fails more than {percent(OFTEN)} of the cases of {len(failing)} of {kinds}, the worst: {named}."
+    )
+
+
 CHECKS = (
     Check(
         "M401",
@@ -77,5 +95,14 @@ CHECKS = (
         "texts would flatter the scores, so none is.",
         "Hold texts out with --validation-size.",
         no_validation,
+    ),
+    Check(
+        "M404",
+        "misbehaves",
+        "warning",
+        "It often fails behavioural tests",
+        "Looks at what `matinee stress` found. Reported where the whole interval of a failure rate lies above 10 %.",
+        "Read the worst cases in the report; add training texts that put things so, or warn its users.",
+        misbehaves,
     ),
 )
