@@ -49,7 +49,9 @@ def test_json_is_what_the_file_holds(trained, capsys):
     assert matinee(["stress", str(trained), "--n", "8", "--json", "-q"]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    assert json.loads(shown.out) == json.loads((trained / "stress.json").read_text(encoding="utf-8"))
+    stored = json.loads((trained / "stress.json").read_text(encoding="utf-8"))
+    stored.pop("pairs", None)  # of an earlier test, which the file keeps
+    assert json.loads(shown.out) == stored
 
 
 def test_flags_reach_the_cases(trained, tmp_path, capsys):

@@ -134,7 +134,7 @@ def test_ctrl_c_saves_stops_and_says_how_to_go_on(training, uninterrupted):
 
 def test_ctrl_c_before_training_leaves_a_run_to_resume(training, uninterrupted):
     code, errors = training.cut_off((training.run_dir / "data.json").exists, signal.SIGINT)
-    assert code == 130
+    assert code == 130, errors
     assert f"matinee train --resume {training.run_dir}" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     training.resume()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from matinee.core.interruption import check_interrupt
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
@@ -36,19 +38,34 @@ def install_display(display: Callable[[str, float | None, str], AbstractContextM
     _display = display or _silent
 
 
-def progress(description: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Bar]:
-    """Open a progress bar.
+class _Checked:
+    """A bar at which Ctrl-C that was held back takes effect."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+
+    def update(self, completed: float, note: str = "") -> None:
+        """Say that `completed` of the total is done."""
+        self.bar.update(completed, note)
+        check_interrupt()
+
+
+@contextmanager
+def progress(description: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+    """Open a progress bar; Ctrl-C that was held back takes effect when it is opened and updated.
 
     Args:
         description: What is being done, a few words.
         total: How much there is to do, None where nobody knows.
         unit: What is counted: `"texts"`, `"steps"`, or `"bytes"` (shown as MB).
 
-    Returns:
-        A context manager that gives a `Bar`.
+    Yields:
+        A `Bar`.
 
     Example:
         >>> with progress("Predicting", total=2, unit="texts") as bar:
         ...     bar.update(1)
     """
-    return _display(description, total, unit)
+    check_interrupt()
+    with _display(description, total, unit) as bar:
+        yield _Checked(bar)

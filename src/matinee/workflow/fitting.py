@@ -13,6 +13,7 @@ import numpy as np
 
 from matinee.core.errors import SettingsError
 from matinee.core.files import file_sha256
+from matinee.core.interruption import check_interrupt
 from matinee.core.types import Dataset, Predictions, Split
 from matinee.inference import predict
 from matinee.workflow.calibrating import Calibrated, calibrate
@@ -46,7 +47,8 @@ class Watch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to a stage."""
+        """Add the time that the block takes to a stage; Ctrl-C that was held back takes effect before it."""
+        check_interrupt()
         start = time.perf_counter()
         try:
             yield

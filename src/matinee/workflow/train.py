@@ -15,6 +15,7 @@ from matinee.core import hub
 from matinee.core.environment import describe_environment
 from matinee.core.errors import InterruptedTrainingError, RunError, SettingsError
 from matinee.core.files import write_json
+from matinee.core.interruption import interrupts_held
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.workflow.analysis import add_neighbours, analyse, detailed_mistakes
@@ -118,8 +119,9 @@ def train(
             with _nothing_left_behind(run):
                 lasting = _from_anywhere(resolved, dataset)
                 run.write_config(lasting)
-                write_json(run.data, dataset.about)
-                return _fit_and_report(dataset, lasting, encoder, run)
+                with interrupts_held():
+                    write_json(run.data, dataset.about)
+                    return _fit_and_report(dataset, lasting, encoder, run)
 
 
 def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
@@ -138,8 +140,9 @@ def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
             raise RunError(
                 f"The data of {run.path} is no longer what it was when training started: train anew with --overwrite."
             )
-        write_json(run.data, dataset.about)
-        return _fit_and_report(dataset, settings, encoder, run)
+        with interrupts_held():
+            write_json(run.data, dataset.about)
+            return _fit_and_report(dataset, settings, encoder, run)
 
 
 def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
