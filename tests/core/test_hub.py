@@ -176,3 +176,19 @@ def test_our_bar_is_shown_and_theirs_is_not(fake_hub, monkeypatch, capfd):
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert str(hub.download_snapshot("user/name", "model", ["*.json"])) == "/folder"
     assert "theirs" not in capfd.readouterr().err
+
+
+def test_a_folder_that_vanishes_while_it_is_measured_counts_nothing(tmp_path, monkeypatch):
+    """As pip's own temporary folders do beside our progress bar."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "wheel").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    scandir = os.scandir
+
+    def vanishing(path="."):
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(errno.ENOENT, "gone", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert hub.folder_size(tmp_path) == 5

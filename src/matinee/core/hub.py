@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -198,13 +199,12 @@ def _watched(folder: Path, bar: Bar) -> Iterator[None]:
 
 
 def folder_size(folder: Path) -> int:
-    """Return the bytes of all files below `folder`; files that vanish meanwhile count nothing."""
+    """Return the bytes of all files below `folder`; files and folders that vanish meanwhile count nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118 - as os.walk gives it
     return total
 
 
