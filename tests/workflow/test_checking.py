@@ -113,6 +113,11 @@ def test_a_lost_audit_is_said_and_a_damaged_file_is_named(run):
         report(run.path)
 
 
+def test_a_report_does_without_data_json(run):
+    (run.path / "data.json").unlink()
+    assert report(run.path).path.is_file()
+
+
 def test_behaviour_that_fails_is_found_once_it_was_tested(run):
     rate = {"value": 0.9, "low": 0.8, "high": 0.96}
     tested = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, settings_options
+from matinee.cli.options import SettingsCommand, input_option, settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,12 +21,7 @@ _LEAST_SHARE = 0.1
 @click.command(cls=SettingsCommand, short_help="Show which words an answer rests on.")
 @click.argument("run")
 @click.argument("texts", nargs=-1)
-@click.option(
-    "--input",
-    "source",
-    metavar="FILE",
-    help=".csv, .tsv, .jsonl or .parquet file, .txt with one text a line, or - for standard input, always one text a line.",
-)
+@input_option
 @click.option(
     "--method",
     type=click.Choice(["auto", "integrated_gradients", "occlusion", "linear"]),

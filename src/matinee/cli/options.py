@@ -50,6 +50,16 @@ def settings_options(*, groups: Iterable[str] = (), names: Iterable[str] = ()) -
     return decorate
 
 
+def input_option(command: _Command) -> _Command:
+    """Add --input, as `source`: a file of texts in place of texts on the command line."""
+    return click.option(
+        "--input",
+        "source",
+        metavar="FILE",
+        help=".csv, .tsv, .jsonl or .parquet file, .txt with one text a line, or - for standard input, always one text a line.",
+    )(command)
+
+
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings among `values` that were given on the command line."""
     return {name: value for name, value in values.items() if name in settings_fields() and value not in (None, ())}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, settings_options
+from matinee.cli.options import SettingsCommand, input_option, settings_options
 
 # Longer texts are cut in the table; --json and --output keep them whole.
 _SHOWN = 70
@@ -16,12 +16,7 @@ _SHOWN = 70
 @click.command(cls=SettingsCommand, short_help="Label texts.")
 @click.argument("run")
 @click.argument("texts", nargs=-1)
-@click.option(
-    "--input",
-    "source",
-    metavar="FILE",
-    help=".csv, .tsv, .jsonl or .parquet file, .txt with one text a line, or - for standard input, always one text a line.",
-)
+@input_option
 @click.option(
     "--output",
     metavar="FILE",

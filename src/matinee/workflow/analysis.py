@@ -29,27 +29,13 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
         settings: The run's.
         temperature: What the classifier's logits were divided by.
     """
-    from matinee.evaluation import calibration_p, calibration_section, conformal_section, coverage_section, temper
+    from matinee.evaluation import conformal_section, coverage_section
     from matinee.evaluation.claims import causes
     from matinee.evaluation.mistakes import mistakes
     from matinee.evaluation.slices import find_slices, slice_scores
 
     validation, test = said.get(("validation", CLASSIFIER)), said["test", CLASSIFIER]
     has_labels = test.labels is not None and len(test) > 0
-    if not has_labels:
-        calibration: dict[str, Any] = dict(_NO_LABELS)
-    elif settings.training.calibration == "none":
-        calibration = {"reason": "Calibration was switched off: --calibration none.", "p": calibration_p(test)}
-    elif validation is None:
-        calibration = {"reason": "There is no validation split: nothing to calibrate on.", "p": calibration_p(test)}
-    elif len(validation) < FEWEST_TO_CALIBRATE:
-        calibration = {
-            "reason": f"{len(validation)} validation texts are too few to calibrate on.",
-            "p": calibration_p(test),
-        }
-    else:
-        before = replace(test, probabilities=temper(test.probabilities, 1 / temperature))
-        calibration = calibration_section(before, test, temperature=temperature, n_validation=len(validation))
     slices = find_slices(
         test.texts,
         token_lengths=None if test.token_lengths is None else test.token_lengths.tolist(),
@@ -59,13 +45,30 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
     )
     baseline = None if settings.model.encoder == "tfidf" else said.get(("test", TFIDF))
     return {
-        "calibration": calibration,
+        "calibration": _calibration(validation, test, settings, temperature) if has_labels else dict(_NO_LABELS),
         "coverage": coverage_section(validation, test) if has_labels else dict(_NO_LABELS),
         "conformal": conformal_section(validation, test) if has_labels and validation is not None else [],
         "slices": slice_scores(test, slices) if has_labels else dict(_NO_LABELS),
         "causes": causes(test, slices),
         "mistakes": mistakes(test, slices=slices, tfidf=baseline),
     }
+
+
+def _calibration(
+    validation: Predictions | None, test: Predictions, settings: Settings, temperature: float
+) -> dict[str, Any]:
+    from matinee.evaluation import calibration_p, calibration_section, temper
+
+    if settings.training.calibration == "none":
+        reason = "Calibration was switched off: --calibration none."
+    elif validation is None:
+        reason = "There is no validation split: nothing to calibrate on."
+    elif len(validation) < FEWEST_TO_CALIBRATE:
+        reason = f"{len(validation)} validation texts are too few to calibrate on."
+    else:
+        before = replace(test, probabilities=temper(test.probabilities, 1 / temperature))
+        return calibration_section(before, test, temperature=temperature, n_validation=len(validation))
+    return {"reason": reason, "p": calibration_p(test)}
 
 
 def detailed_mistakes(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -107,4 +110,5 @@ def carry_over(old: Mapping[str, Any], new: dict[str, Any]) -> None:
     found = {row["id"]: row for row in detailed_mistakes(old)}
     for row in detailed_mistakes(new):
         row |= {key: value for key, value in found.get(row["id"], {}).items() if key in {"words", "neighbours"}}
-    new |= {key: old[key] for key in ("explanations",) if key in old}
+    if "explanations" in old:
+        new["explanations"] = old["explanations"]

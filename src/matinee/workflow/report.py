@@ -62,10 +62,8 @@ def report(
     folder = RunFolder(Path(run).expanduser())
     folder.check_complete()
     path = Path(output).expanduser() if output else folder.report
-    given = {"slices": slices or None, "ignore": ignore or None}
-    settings = resolve(
-        Layer(folder.read_config().flat()), from_flags({name: value for name, value in given.items() if value})
-    )
+    given = {name: value for name, value in (("slices", slices), ("ignore", ignore)) if value}
+    settings = resolve(Layer(folder.read_config().flat()), from_flags(given))
     check_codes(settings)
     said = read_predictions(folder.predictions)
     analysis = analyse(said, settings, temperature=ClassifierInfo.read(folder.model).temperature)
@@ -142,7 +140,7 @@ def update_card(run: RunFolder, settings: Settings, metrics: Mapping[str, Any], 
         base_model=None if known is None else known.hub_id,
         temperature=None if settings.training.calibration == "none" else info.temperature,
         threshold=info.threshold,
-        data=run.read_json(run.data),
+        data=run.read_optional_json(run.data),
         analysis=analysis,
     )
     write_card(run.model, card)
