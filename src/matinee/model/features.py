@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from matinee.core.progress import progress
+from matinee.model.fast import fast_kernels
 from matinee.model.precision import autocast
 from matinee.tokens import LENGTH_STEP, length_batches, pad
 
@@ -46,7 +47,12 @@ def run_batches(
     was_training, done = model.training, 0
     model.eval()
     try:
-        with torch.inference_mode(), autocast(device, precision), progress(description, len(ids), "texts") as bar:
+        with (
+            torch.inference_mode(),
+            fast_kernels(model, precision),
+            autocast(device, precision),
+            progress(description, len(ids), "texts") as bar,
+        ):
             for batch in length_batches(lengths):
                 padded = pad([ids[i] for i in batch], pad_id, multiple=LENGTH_STEP, at_most=max(lengths))
                 output = compute(*(torch.from_numpy(part).to(device) for part in padded)).float().cpu().numpy()
