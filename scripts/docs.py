@@ -111,7 +111,7 @@ def _value(default: object) -> str:
         return "none"
     if isinstance(default, bool):
         return "yes" if default else "no"
-    return str(default)
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 def pages() -> dict[Path, str]:

@@ -70,7 +70,8 @@ def test_fine_tuning_through_fit(texts, labels, tiny_encoder):
 
 
 def test_cross_validation_and_grid_search(texts, labels):
-    assert cross_val_score(TextClassifier(encoder="tfidf"), texts, labels, cv=3).mean() > 0.8
+    for encoder in ("tfidf", "nblr"):
+        assert cross_val_score(TextClassifier(encoder=encoder), texts, labels, cv=3).mean() > 0.8
     search = GridSearchCV(TextClassifier(encoder="tfidf"), {"seed": [0, 1]}, cv=2).fit(texts, labels)
     assert search.best_params_["seed"] in {0, 1}
 

@@ -144,7 +144,7 @@ class TestRecipes:
     RECIPES = sorted((ROOT / "recipes").glob("*"))
 
     def test_how_many_there_are(self):
-        assert [path.name for path in self.RECIPES] == ["imdb-distilbert.yaml", "imdb-minilm.yaml"]
+        assert [path.name for path in self.RECIPES] == ["imdb-distilbert.yaml", "imdb-minilm.yaml", "imdb-mpnet.yaml"]
 
     @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
     def test_each_is_understood(self, path):

@@ -97,7 +97,7 @@ class TestInstalled:
         assert "minilm" in listed
         assert "distilbert" in listed
 
-    @pytest.mark.parametrize("name", ["imdb-minilm", "imdb-distilbert"])
+    @pytest.mark.parametrize("name", ["imdb-minilm", "imdb-mpnet", "imdb-distilbert"])
     def test_a_recipe_resolves(self, installed, tmp_path, name):
         code = f"""
 from importlib.resources import files

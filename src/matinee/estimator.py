@@ -16,7 +16,7 @@ from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve, settings_fields
 from matinee.core.text import as_texts
 from matinee.core.types import Dataset, Split
-from matinee.data import hold_out_validation
+from matinee.data import Augmentations, hold_out_validation
 from matinee.inference import predict
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     argument; `clone`, `cross_val_score` and `GridSearchCV` work. Settings are checked by `fit`.
 
     A part of the texts given to `fit` (`validation_size`; a tenth where not given) is held out to choose the epoch; none
-    where `encoder="tfidf"`, which has no epochs.
+    where `encoder` is `tfidf` or `nblr`, which have no epochs.
 
     Attributes:
         classes_: The distinct labels, sorted, shape (n_classes,).
-        n_iter_: Epoch whose weights were kept; 0 for `encoder="tfidf"`.
+        n_iter_: Epoch whose weights were kept; 0 for `tfidf` and `nblr`.
         predictor_: What predicts.
 
     Example:
@@ -76,12 +76,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from matinee.workflow.fitting import Watch, check_encoder, fine_tune, fit_linear, locate_encoder
 
         settings = self._settings()
+        Augmentations.parse(settings.training.augment)
         whole, self.classes_ = _labelled(X, y)
         label_names = tuple(map(str, self.classes_))
         encoder = locate_encoder(settings)
-        check_encoder(encoder, settings.text)
+        check_encoder(encoder, settings)
         if encoder.folder is None:
-            self.predictor_: Predictor = fit_linear(Dataset("texts", label_names, {"train": whole}), settings)
+            self.predictor_: Predictor = fit_linear(
+                Dataset("texts", label_names, {"train": whole}), settings, encoder.name
+            )
             self.n_iter_ = 0.0
             return self
         train, validation = hold_out_validation(whole, settings.data, settings.training.seed)

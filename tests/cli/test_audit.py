@@ -30,7 +30,7 @@ def test_tables_advice_and_examples(faulty, tiny_encoder, capsys):
         "row-124 [positive] = row-125 [negative]: both ways",
         "Classes",
         "Tokens",
-        f"At --max-length 16 {tiny_encoder} sees all of",
+        f"With at most 16 tokens of a text {tiny_encoder} sees all of",
     ):
         assert part in " ".join(shown.split()), part
 

@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import stat
+import time
 
 import pytest
 
-from matinee.core.errors import StorageError
+from matinee.core import files
+from matinee.core.errors import StorageError, UnreachableError
 from matinee.core.files import atomic_path, file_sha256, storage_errors, write_json, write_jsonl, write_text
 
 
@@ -73,3 +75,46 @@ def test_jsonl_has_one_object_a_line(tmp_path):
 def test_sha256(tmp_path):
     write_text(tmp_path / "a", "abc")
     assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EACCES])
+def test_work_is_done_again_until_the_drive_answers(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(files, "_PAUSES", (0.0,) * 4)
+    errors = [OSError(number, os.strerror(number)), RuntimeError(f"written by Rust (os error {number})")]
+
+    def work():
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert files.patiently(work, tmp_path, "") == "done"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), OSError(errno.EROFS, "ro"), ValueError("other")])
+def test_waiting_is_not_for_what_it_does_not_mend(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waited"))
+
+    def work():
+        raise error
+
+    with pytest.raises(type(error)):
+        files.patiently(work, tmp_path, "")
+
+
+def test_what_torch_cannot_write_is_looked_into(tmp_path, monkeypatch):
+    error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+    assert files.why_away(error, tmp_path) is None, "a file can be written here, so it was for want of space"
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    assert files.why_away(error, tmp_path) == os.strerror(errno.EIO)
+    assert files.why_away(error, tmp_path / "gone") == os.strerror(errno.ENOENT)
+    wrapped = StorageError("Cannot write")
+    wrapped.__cause__ = OSError(errno.EACCES, "no")
+    assert files.why_away(wrapped, tmp_path) == os.strerror(errno.EACCES)
+
+
+def test_a_folder_that_is_not_there_is_not_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PAUSES", (0.0, 0.0))
+    gone = tmp_path / "gone"
+    with pytest.raises(UnreachableError, match="No such file or directory. Do this."):
+        files.patiently(gone.mkdir, gone, "Do this.")
+    assert not gone.exists()

@@ -150,7 +150,7 @@ def test_ctrl_c_kills_pip_and_leaves_nothing(archive, cache, monkeypatch):
     @contextmanager
     def pressing_ctrl_c(description, total, unit):
         class Bar:
-            def update(self, completed, note=""):
+            def update(self, completed, note="", seconds_left=None):
                 raise KeyboardInterrupt
 
         yield Bar()
@@ -173,7 +173,7 @@ def test_progress_ends_at_the_known_size(archive):
     @contextmanager
     def display(description, total, unit):
         class Bar:
-            def update(self, completed, note=""):
+            def update(self, completed, note="", seconds_left=None):
                 seen.append(completed)
 
         seen.append((total, unit))

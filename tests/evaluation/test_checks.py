@@ -140,7 +140,7 @@ FIRES = {
         (
             {"audit": {"truncation": {"max_length": 384, "texts": 0.33, "tokens": 0.2}}},
             "info",
-            "Nothing beyond 384 tokens is read: 20 % of all tokens are lost, in 33 % of the texts.",
+            "At most 384 tokens of a text are read: 20 % of all tokens are lost, in 33 % of the texts.",
         ),
         ({"audit": {"truncation": {"max_length": 128, "texts": 0.8, "tokens": 0.5}}}, "warning", "50 % of all tokens"),
     ],

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from matinee.core.settings import ModelSettings, TextSettings
-from matinee.inference.backends.tfidf import TfidfPredictor
+from matinee.inference.backends.linear import LinearPredictor
 from matinee.inference.backends.torch import TorchPredictor
 from matinee.model.classifier import build_classifier
 from matinee.model.load import load_tokenizer, prepare_texts
+from matinee.model.nblr import fit_nblr
 from matinee.model.tfidf import fit_tfidf
 
 _spec = importlib.util.spec_from_file_location("contract", Path(__file__).with_name("contract.py"))
@@ -35,11 +36,12 @@ class TestTorchCls(_contract.PredictorContract):
         return torch_predictor(tiny_encoder, ModelSettings(pooling="cls", head="random"))
 
 
-class TestTfidf(_contract.PredictorContract):
-    @pytest.fixture
-    def predictor(self, tiny_rows):
+class TestLinear(_contract.PredictorContract):
+    @pytest.fixture(params=[fit_tfidf, fit_nblr])
+    def predictor(self, tiny_rows, request):
         labels = np.array([label == "positive" for _, label in tiny_rows], dtype=np.int64)
-        return TfidfPredictor(fit_tfidf([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
+        model = request.param([text for text, _ in tiny_rows], labels, 2, seed=0)
+        return LinearPredictor(model, ("negative", "positive"))
 
 
 def torch_predictor(folder, settings):

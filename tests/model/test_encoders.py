@@ -46,7 +46,7 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 def test_the_catalogue_names_what_the_design_promises():
     assert set(CATALOGUE) == {"distilbert", "bert", "roberta", "modernbert", "minilm", "mpnet"}
     rows = {row["name"]: row for row in catalogue()}
-    assert rows["tfidf"]["here"] == "built in"
+    assert rows["tfidf"]["here"] == rows["nblr"]["here"] == "built in"
     assert rows["minilm"]["here"] is None
     assert "package registry" in rows["minilm"]["sources"]
 

@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax as scipy_softmax
 from sklearn.linear_model import LogisticRegression
 
+from matinee.model.bag_of_words import BagOfWords
 from matinee.model.linear import fit_linear_head, fit_scaled_head, softmax
-from matinee.model.tfidf import TfidfModel, fit_tfidf
+from matinee.model.tfidf import fit_tfidf
 
 
 @pytest.fixture(params=[2, 3])
@@ -79,7 +80,7 @@ def test_the_baseline_learns_and_survives_its_folder(tiny_rows, tmp_path):
     assert (said.argmax(axis=1) == labels[80:]).mean() > 0.8
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tfidf.json", "tfidf.safetensors"]
-    np.testing.assert_array_equal(TfidfModel.load(tmp_path).probabilities(texts[80:]), said)
+    np.testing.assert_array_equal(BagOfWords.load(tmp_path, "tfidf").probabilities(texts[80:]), said)
 
 
 def test_texts_without_words_are_taken_by_characters(tmp_path):
@@ -87,4 +88,4 @@ def test_texts_without_words_are_taken_by_characters(tmp_path):
     model = fit_tfidf(texts, labels, 2, seed=0)
     assert model.probabilities(["👍", "坏"]).argmax(axis=1).tolist() == [1, 0]
     model.save(tmp_path)
-    assert TfidfModel.load(tmp_path).probabilities(["👍"]).argmax() == 1
+    assert BagOfWords.load(tmp_path, "tfidf").probabilities(["👍"]).argmax() == 1

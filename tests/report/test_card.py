@@ -72,7 +72,12 @@ def test_what_nobody_knows_is_not_claimed(tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "library"),
-    [({"pooling": "cls", "head": "random"}, "transformers"), ({}, "matinee"), ({"encoder": "tfidf"}, "matinee")],
+    [
+        ({"pooling": "cls", "head": "random"}, "transformers"),
+        ({}, "matinee"),
+        ({"encoder": "tfidf"}, "matinee"),
+        ({"encoder": "nblr"}, "matinee"),
+    ],
 )
 def test_only_a_folder_that_transformers_can_open_is_called_its_own(tmp_path, more, library):
     assert read(tmp_path, model_card(settings(**more), metrics(), LABELS))["library_name"] == library

@@ -203,8 +203,10 @@ class TestWhatIsMissing:
             assert f"no {name}, because." in page.words or name == "conformal"
 
     def test_a_linear_run_has_no_curves(self, contents):
-        linear = replace(contents, history=[], settings={"encoder": "tfidf"})
-        assert "it is a linear model, which is not trained in epochs" in Page(render_page(linear)).words
+        for name in ("tfidf", "nblr"):
+            linear = Page(render_page(replace(contents, history=[], settings={"encoder": name})))
+            assert "it is a linear model, which is not trained in epochs" in linear.words
+            assert ("it is the simple word-count baseline itself" in linear.words) == (name == "tfidf")
 
     def test_no_mistakes_at_all(self, contents):
         analysis = {"mistakes": {"n": 0, "kinds": {}, "all": []}}

@@ -13,7 +13,7 @@ from transformers import pipeline
 
 from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError
 from matinee.evaluation import read_predictions
-from matinee.workflow import evaluate, load, predict_file, report, resume, train
+from matinee.workflow import evaluate, explain, load, predict_file, report, resume, train
 
 SMALL = {"epochs": 2, "batch_size": 16, "max_length": 48, "learning_rate": 5e-3, "test_size": 24, "validation_size": 16}
 
@@ -164,6 +164,21 @@ def test_the_linear_baseline_is_a_full_citizen(tiny_csv, tmp_path):
     assert (run.path / "history.jsonl").read_text() == ""
     assert load(run.path).predict(["wonderful"])[0]["label"] == "positive"
     assert evaluate(run.path, tiny_csv).metrics["n"] == 120
+
+
+def test_so_is_the_nb_weighted_one_with_the_baseline_beside_it(tiny_csv, tmp_path):
+    run = train(tiny_csv, encoder="nblr", run_dir=tmp_path / "run", test_size=24)
+    assert run.metrics["test"]["log_loss"] != run.metrics["baseline"]["log_loss"]
+    assert run.metrics["test"]["accuracy"]["value"] > 0.8
+    assert {path.name for path in run.path.iterdir()} >= FILES
+    assert {path.name for path in run.path.glob("model/nblr.*")} == {"nblr.json", "nblr.safetensors"}
+    assert "`nblr.safetensors` the weights" in (run.path / "model" / "README.md").read_text()
+    again = evaluate(run.path)
+    assert again.metrics == run.metrics["test"]
+    assert again.baselines["tfidf"] == run.metrics["baseline"]
+    np.testing.assert_array_equal(load(run.path).predict(run.test.texts).probabilities, run.test.probabilities)
+    (explanation,) = explain(run.path, ["a wonderful film"])
+    assert explanation.method == "linear"
 
 
 def test_texts_come_in_any_kind_of_row(run):

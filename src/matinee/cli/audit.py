@@ -46,7 +46,12 @@ _MOST_CLASSES = 20
 @click.option("--examples", type=click.IntRange(0, 10), default=2, show_default=True, help="Examples of each finding.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @terminal.offline_option
-@settings_options(names=["text_column", "label_column", "encoding", "lowercase", "max_length", "encoder", "seed"])
+@settings_options(
+    names=[
+        *("text_column", "label_column", "encoding", "lowercase", "max_length"),
+        *("long", "max_windows", "encoder", "seed"),
+    ]
+)
 @terminal.shared_options
 def audit(
     data: str,
@@ -170,7 +175,7 @@ def _show_lengths(summary: Mapping[str, Any]) -> None:
         terminal.say(f"Lengths in tokens are not known. {truncation['reason']}")
     else:
         terminal.say(
-            f"At --max-length {truncation['max_length']:,} {truncation['encoder']} sees all of "
+            f"With at most {truncation['max_length']:,} tokens of a text {truncation['encoder']} sees all of "
             f"{1 - truncation['texts']:.1%} of the texts and {1 - truncation['tokens']:.1%} of the tokens."
         )
     if "reason" in errors:

@@ -27,7 +27,7 @@ _LEAST_SHARE = 0.1
     type=click.Choice(["auto", "integrated_gradients", "occlusion", "linear"]),
     default="auto",
     show_default=True,
-    help="auto: coefficients of the linear baseline, integrated gradients where captum is installed, else occlusion.",
+    help="auto: coefficients of a linear classifier, integrated gradients where captum is installed, else occlusion.",
 )
 @click.option("--label", metavar="NAME", help="Label to explain. [default: the one that each text is given]")
 @click.option("--html", metavar="FILE", help="Write a page that shows the texts with their words marked.")

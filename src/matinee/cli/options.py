@@ -85,4 +85,6 @@ def _metavar(field: Field) -> str:
 
 
 def _spell(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,11 +6,13 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from matinee.core.progress import install_display
+from matinee.core.wording import duration_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -144,8 +146,8 @@ class _RichBar:
     def __init__(self, bars: Any, task: Any) -> None:
         self.bars, self.task = bars, task
 
-    def update(self, completed: float, note: str = "") -> None:
-        self.bars.update(self.task, completed=completed, note=note)
+    def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:
+        self.bars.update(self.task, completed=completed, note=note, seconds_left=seconds_left)
 
 
 class _LineBar:
@@ -155,9 +157,11 @@ class _LineBar:
         self.description, self.total, self.unit = description, total, unit
         self.said = time.monotonic()
 
-    def update(self, completed: float, note: str = "") -> None:
+    def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:
         if time.monotonic() - self.said < _SECONDS_BETWEEN_LINES:
             return
+        if seconds_left is not None:
+            note = ", ".join([*filter(None, [note]), f"about {duration_in_words(seconds_left)} left"])
         self.said = time.monotonic()
         scale, unit = (1e6, "MB") if self.unit == "bytes" else (1, self.unit)
         of = f" of {self.total / scale:.0f}" if self.total else ""
@@ -171,6 +175,18 @@ def _display(description: str, total: float | None, unit: str) -> Iterator[Any]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class TimeLeft(TimeRemainingColumn):
+        """The time that is left, as whoever works knows it, else as the bar's own speed has it."""
+
+        max_refresh = 0
+
+        def render(self, task: Any) -> Text:
+            left = task.fields["seconds_left"]
+            if left is None:
+                return super().render(task)
+            return Text(str(timedelta(seconds=round(left))), style="progress.remaining")
 
     count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
     stderr = Console(stderr=True)
@@ -178,11 +194,11 @@ def _display(description: str, total: float | None, unit: str) -> Iterator[Any]:
         TextColumn("{task.description}"),
         BarColumn(),
         count,
-        TimeRemainingColumn(),
+        TimeLeft(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=stderr, transient=True) as bars:
-        task = bars.add_task(description, total=total, note="")
+        task = bars.add_task(description, total=total, note="", seconds_left=None)
         _Live.current = stderr
         try:
             yield _RichBar(bars, task)

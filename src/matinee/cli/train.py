@@ -16,14 +16,14 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 @click.option(
     "--recipe",
     metavar="FILE",
-    help="YAML file of settings, or imdb-minilm or imdb-distilbert; flags win over it.",
+    help="YAML file of settings, or imdb-minilm, imdb-mpnet or imdb-distilbert; flags win over it.",
 )
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
 @click.option("--resume", "resume_from", metavar="RUN", help="Finish an interrupted run; takes no other settings.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where a check finds an error or a warning.")
 @terminal.offline_option
-@settings_options(groups=["data", "text", "model", "training", "evaluation"])
+@settings_options(groups=["data", "text", "model", "training", "evaluation", "tracking"])
 @terminal.shared_options
 def train(
     data: str | None,

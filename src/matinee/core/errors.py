@@ -7,7 +7,9 @@ MatineeError                       one line for a person: what was got, what was
 │   └── IntegrityError             it was fetched, but is not the file that was expected
 ├── RunError                       a run folder is missing, incomplete, in the way, or in use
 ├── InterruptedTrainingError       training was stopped by Ctrl-C; its state is saved
+├── TrainingError                  training ran out of memory, or its loss is no longer a number
 └── StorageError                   the disk is full, read-only, or otherwise refused a write
+    └── UnreachableError           a drive is away: what it holds stays as it is
 
 The command line prints the message as one line and exits with `exit_code`; `--debug` shows the traceback.
 """
@@ -49,6 +51,14 @@ class RunError(MatineeError):
 
 class StorageError(MatineeError):
     """The file system refused to keep what was written."""
+
+
+class UnreachableError(StorageError):
+    """A folder could not be reached for a minute: a mounted drive is away. What is in it must not be touched."""
+
+
+class TrainingError(MatineeError):
+    """Training cannot go on with these settings on this machine: memory is short, or the loss is no longer a number."""
 
 
 class InterruptedTrainingError(MatineeError):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import tempfile
+import time
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from matinee.core.errors import StorageError
+from matinee.core.errors import StorageError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _REASONS = {
     errno.ENOSPC: "no space left on the device",
@@ -29,6 +35,15 @@ _REASONS = {
 # safetensors wraps the number in its own error; torch's writer says no more than where it failed.
 _WRAPPED = re.compile(r"\(os error (\d+)\)")
 _TORCH_WRITER = re.compile(r"inline_container|PytorchStreamWriter|unexpected pos")
+
+# Refusals that waiting does not mend.
+_LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
+# Seconds between attempts to reach a drive that is away: about a minute in all.
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+# Bytes of the file that is written to learn why torch could not write its own.
+_PROBE = 1 << 20
 
 
 @contextmanager
@@ -54,12 +69,82 @@ def storage_errors(path: Path | str) -> Iterator[None]:
 
 def _refusal(error: Exception) -> str | None:
     """Return why the file system refused a write, None if that is not what went wrong."""
-    if isinstance(error, OSError):
-        return _REASONS.get(error.errno or 0)
-    if wrapped := _WRAPPED.search(str(error)):
-        return _REASONS.get(int(wrapped[1]))
-    if isinstance(error, RuntimeError) and _TORCH_WRITER.search(str(error)):
+    number = _error_number(error)
+    if number is None and _is_torch_writer(error):
         return "a file could not be written whole, most likely for want of space"
+    return _REASONS.get(number or 0)
+
+
+def _error_number(error: BaseException) -> int | None:
+    """Return the operating system's number of an error, also where a library wrapped it."""
+    if isinstance(error, OSError):
+        return error.errno
+    wrapped = _WRAPPED.search(str(error))
+    return int(wrapped[1]) if wrapped else None
+
+
+def _is_torch_writer(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and _TORCH_WRITER.search(str(error)) is not None
+
+
+def patiently(work: Callable[[], _Result], folder: Path, what_next: str) -> _Result:
+    """Return what `work` returns, tried again for about a minute while `folder` is away: a mounted drive may come back.
+
+    `work` must be such that it can be done again after it failed half-way.
+
+    Args:
+        work: Reads from or writes to the folder.
+        folder: It must be there. A folder that is made anew while a drive is away would be hidden by the drive's return.
+        what_next: What the error says last: what is safe, and what to do.
+
+    Raises:
+        UnreachableError: The folder stayed away.
+    """
+    warned = False
+    for pause in (*_PAUSES, None):
+        try:
+            check_reachable(folder)
+            return work()
+        except Exception as error:
+            reason = why_away(error, folder)
+            if reason is None:
+                raise
+            if pause is None:
+                tried = f"{sum(_PAUSES):.0f} seconds"
+                raise UnreachableError(f"{folder} could not be reached for {tried}: {reason}. {what_next}") from error
+        if not warned:
+            logger.warning(f"{folder} cannot be reached: {reason}. Trying again for about a minute.")
+            warned = True
+        time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def check_reachable(folder: Path) -> None:
+    """Raise FileNotFoundError unless the folder is there."""
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a drive answers with an error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+
+
+def why_away(error: Exception, folder: Path) -> str | None:
+    """Return why a folder cannot be reached for now, None where an error has another cause, or one that stays."""
+    origin = error.__cause__ if isinstance(error, StorageError) and error.__cause__ else error
+    number = _error_number(origin)
+    if number is None and not os.path.isdir(folder):  # noqa: PTH112 - as above
+        number = errno.ENOENT
+    if number is None and _is_torch_writer(origin):
+        number = _probe(folder)
+    return None if number is None or number in _LASTING else os.strerror(number)
+
+
+def _probe(folder: Path) -> int | None:
+    """Return the number of the error that a small file in the folder meets, None where it can be written."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno
     return None
 
 
@@ -77,7 +162,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
@@ -115,7 +200,10 @@ def _umask() -> int:
     return mask
 
 
-def _flush(path: Path) -> None:
-    """Have the file on the disk before its name is: a name without content is worse than no file."""
+def flush(path: Path) -> None:
+    """Have the file on the disk before its name is: a name without content is worse than no file.
+
+    A network drive may say only now that it did not take what was written.
+    """
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 class Bar(Protocol):
     """One piece of long work under way."""
 
-    def update(self, completed: float, note: str = "") -> None:
-        """Say that `completed` of the total is done; `note` is a few words to show beside it."""
+    def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:
+        """Say that `completed` of the total is done.
+
+        Args:
+            completed: How much is done.
+            note: A few words to show beside it.
+            seconds_left: Time to the end, where whoever works knows it better than the bar.
+        """
 
 
 class _Silent:
-    def update(self, completed: float, note: str = "") -> None:
+    def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:
         """Show nothing."""
 
 
@@ -44,9 +50,9 @@ class _Checked:
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
 
-    def update(self, completed: float, note: str = "") -> None:
+    def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:
         """Say that `completed` of the total is done."""
-        self.bar.update(completed, note)
+        self.bar.update(completed, note, seconds_left)
         check_interrupt()
 
 

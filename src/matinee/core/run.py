@@ -62,6 +62,10 @@ class RunFolder:
         """TensorBoard event files."""
         return self.path / "tensorboard"
 
+    def tracker(self, name: str) -> Path:
+        """What a tracker with a store of its own calls this run, so that a resumed training finds it there."""
+        return self.path / f"{name}.json"
+
     @property
     def model(self) -> Path:
         """The classifier."""

@@ -335,6 +335,8 @@ def _parse_names(value: object) -> tuple[str, ...] | None:
     if _is_none(value):
         return None
     names = _listed(value)
+    if len(names) == 1 and _is_none(names[0]):  # a flag that can be repeated comes as a tuple
+        return None
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError("names, or none")
     return tuple(dict.fromkeys(str(name).strip() for name in names)) or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matinee.data.augment import Augmentations
 from matinee.data.division import hold_out_validation
 from matinee.data.loading import fetch_dataset, load_dataset, read_split
 from matinee.data.overlap import count_seen, write_seen
@@ -10,6 +11,7 @@ from matinee.data.sources import DATASETS
 
 __all__ = [
     "DATASETS",
+    "Augmentations",
     "ReadTexts",
     "check_output",
     "count_seen",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matinee.core import hub
 from matinee.core.errors import NotAvailableError, RunError
 from matinee.core.run import RunFolder
+from matinee.core.settings import LINEAR
 from matinee.model.artifact import INFO, ClassifierInfo
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def load_predictor(source: str | Path) -> Predictor:
     threshold = None
     if (folder / INFO).is_file():
         info = ClassifierInfo.read(folder)
-        if info.kind == "tfidf":
-            return _load_tfidf(folder, info)
+        if info.kind in LINEAR:
+            return _load_linear(folder, info)
         threshold = info.threshold
     from matinee.inference.backends.torch import TorchPredictor
     from matinee.model.load import load_classifier
@@ -71,13 +72,13 @@ def _from_hub(name: str) -> Path:
     return hub.download_snapshot(name, "model", _HUB_FILES)
 
 
-def _load_tfidf(folder: Path, info: ClassifierInfo) -> Predictor:
+def _load_linear(folder: Path, info: ClassifierInfo) -> Predictor:
     from safetensors import SafetensorError
 
-    from matinee.inference.backends.tfidf import TfidfPredictor
-    from matinee.model.tfidf import TfidfModel
+    from matinee.inference.backends.linear import LinearPredictor
+    from matinee.model.bag_of_words import BagOfWords
 
     try:
-        return TfidfPredictor(TfidfModel.load(folder), info.label_names, info.threshold)
+        return LinearPredictor(BagOfWords.load(folder, info.kind), info.label_names, info.threshold)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RunError(f"The classifier in {folder} is damaged: {error}.") from error

@@ -26,13 +26,14 @@ from matinee.core.types import Predictions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
+    from matinee.model.bag_of_words import BagOfWords
     from matinee.model.classifier import MeanPooledClassifier
-    from matinee.model.tfidf import TfidfModel
     from matinee.tokens import TextPreparation
 
-FORMAT = 1
+FORMAT = 2  # 2: how long texts are read
 INFO = "matinee.json"
 HEAD = "head.safetensors"
 VALIDATION = "validation.json"
@@ -46,11 +47,11 @@ class ClassifierInfo:
     """What `matinee.json` holds.
 
     Attributes:
-        kind: `"transformer"` or `"tfidf"`.
+        kind: `"transformer"`, `"tfidf"` or `"nblr"`.
         encoder: As the user named it.
         label_names: In the order of the probabilities.
-        pooling: `"mean"`, `"cls"`, or None for tfidf.
-        text: Cleaning, length and truncation; None for tfidf.
+        pooling: `"mean"`, `"attention"`, `"cls"`, or None for a linear classifier.
+        text: Cleaning, length and truncation; None for a linear classifier.
         temperature: What the logits were divided by after training; the weights hold it already.
         threshold: Of two labels the second one is the answer where its probability is at least this; None: the more
             probable one.
@@ -176,7 +177,9 @@ def save_classifier(
     with whole_folder(folder) as temporary, quiet_transformers():
         if isinstance(model, MeanPooledClassifier):
             model.encoder.save_pretrained(temporary)
-            save_file({name: t.contiguous() for name, t in model.head.state_dict().items()}, temporary / HEAD)
+            head = model.head.state_dict()
+            head |= {name: query.detach() for name, query in _queries(model).items()}
+            save_file({name: t.contiguous() for name, t in head.items()}, temporary / HEAD)
         else:
             model.save_pretrained(temporary)
         tokenizer.model_max_length = preparation.settings.max_length
@@ -185,7 +188,7 @@ def save_classifier(
         _write_info(temporary, info, validation)
 
 
-def save_tfidf(folder: Path, model: TfidfModel, info: ClassifierInfo, validation: Predictions | None = None) -> None:
+def save_linear(folder: Path, model: BagOfWords, info: ClassifierInfo, validation: Predictions | None = None) -> None:
     """Write a linear classifier as a whole, with what it says of its validation texts, or nothing."""
     with whole_folder(folder) as temporary:
         model.save(temporary)
@@ -213,9 +216,18 @@ def load_head(model: MeanPooledClassifier, folder: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        model.head.load_state_dict(load_file(folder / HEAD))
+        weights = load_file(folder / HEAD)
+        for name, query in _queries(model).items():
+            query.data.copy_(weights.pop(name))
+        model.head.load_state_dict(weights)
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise RunError(f"{folder / HEAD} is missing or damaged: the classifier cannot be used.") from error
+
+
+def _queries(model: MeanPooledClassifier) -> dict[str, Tensor]:
+    """Return what a classifier weighs tokens and windows by, where it does."""
+    queries = {"query": model.query, "window_query": model.window_query}
+    return {name: query for name, query in queries.items() if query is not None}
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from matinee.model.dropout import keep_mask
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 NAME = "matinee_cpu"
 
@@ -42,7 +43,7 @@ class _Attention(torch.autograd.Function):
             output - (B, T, A, D)
         """
         output = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-        kept: list[tuple[Tensor, Tensor | None]] = []
+        kept: list[Tensor | None] = []
         for rows in _chunks(query):
             scores = torch.matmul(query[rows] * scale, key[rows].transpose(2, 3))
             if bias is not None:
@@ -50,16 +51,16 @@ class _Attention(torch.autograd.Function):
             weights = torch._softmax(scores, -1, half_to_float=False)
             mask = keep_mask(weights, dropout) if dropout else None
             output[rows].transpose(1, 2).copy_(torch.matmul(weights if mask is None else weights * mask, value[rows]))
-            kept.append((weights, mask))
-        ctx.save_for_backward(query, key, value)
-        ctx.kept, ctx.scale = kept, scale
+            kept += [weights, mask]
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.scale = scale
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value = ctx.saved_tensors
+        query, key, value, *kept = ctx.saved_tensors
         by_query, by_key, by_value = (torch.empty_like(part) for part in (query, key, value))
-        for rows, (weights, mask) in zip(_chunks(query), ctx.kept, strict=True):
+        for rows, weights, mask in zip(_chunks(query), kept[::2], kept[1::2], strict=True):
             gradient = gradients[0][rows].transpose(1, 2)
             dropped = weights if mask is None else weights * mask
             by_value[rows] = torch.matmul(dropped.transpose(2, 3), gradient)
@@ -69,7 +70,6 @@ class _Attention(torch.autograd.Function):
             by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype)
             by_query[rows] = torch.matmul(by_scores, key[rows]).mul_(ctx.scale)
             by_key[rows] = torch.matmul(by_scores.transpose(2, 3), query[rows]).mul_(ctx.scale)
-        ctx.kept = None
         return by_query, by_key, by_value, None, None, None
 
 
@@ -96,6 +96,10 @@ def cpu_attention(
         attention_mask - (B, 1, T, T), 0 where a token may be seen and very negative where not; or None
         output - (B, T, A, D)
     """
+    if query.dtype != torch.bfloat16 and not dropout:
+        # Torch's kernel is the faster one here: predictions in float32 of a classifier that is trained with dropout.
+        context = nn.functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling)
+        return context.transpose(1, 2), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     # Every token of a text sees the same tokens, so that one row of the mask stands for all.
     bias = None if attention_mask is None else attention_mask[:, :, :1].to(query.dtype)

@@ -11,10 +11,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from matinee.core.errors import NotAvailableError, SettingsError
+from matinee.model.layers import reinitialise_layers
 from matinee.model.quiet import quiet_transformers
+from matinee.model.windows import WindowOutput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,52 +38,93 @@ _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 class MeanPooledClassifier(nn.Module):
     """Encoder, mean of its token vectors, dropout, one linear layer.
 
-    Mean pooling over the tokens that are not padding: Reimers & Gurevych 2019, "Sentence-BERT", section 3.
+    Mean pooling over the tokens that are not padding: Reimers & Gurevych 2019, "Sentence-BERT", section 3. With pooling
+    `attention` it is a mean weighted by the softmax of the vectors' products with a learned query (Yang et al. 2016,
+    "Hierarchical Attention Networks for Document Classification", section 2.2, without their hidden layer).
+
+    Args:
+        encoder: A model of transformers without a head.
+        n_labels: How many labels there are.
+        dropout: Its probability before the head.
+        pooling: `"mean"` or `"attention"`.
+        n_dropouts: Dropout masks that the head sees each text under in training (Inoue 2019, "Multi-Sample Dropout").
     """
 
-    def __init__(self, encoder: Any, n_labels: int, dropout: float) -> None:
+    query: nn.Parameter | None
+    window_query: nn.Parameter | None
+
+    def __init__(self, encoder: Any, n_labels: int, dropout: float, pooling: str = "mean", n_dropouts: int = 1) -> None:
         super().__init__()
+        self.n_dropouts = n_dropouts
         self.encoder = encoder
         self.config = encoder.config
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, n_labels)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
+        # Zeros weigh all tokens alike: at first it is the mean, which is what a fitted head is fitted on.
+        query = nn.Parameter(torch.zeros(encoder.config.hidden_size)) if pooling == "attention" else None
+        self.register_parameter("query", query)
+        self.register_parameter("window_query", None)
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the mean token vector of each text.
+    def features(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean token vector of each text, plain or weighted.
 
         Shape:
             input_ids, attention_mask - (B, T)
+            inputs_embeds - (B, T, H), in the place of `input_ids`
             output - (B, H), float32
         """
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        given = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
+        hidden = self.encoder(**given, attention_mask=attention_mask).last_hidden_state.float()
+        if attention_mask is None:
+            attention_mask = hidden.new_ones(hidden.shape[:2])
+        if self.query is not None:
+            # Not divided by the root of the width, as attention within an encoder is: the query starts at zero and moves
+            # by about the learning rate a step, and would not get far.
+            # A sum of products and not a matrix product, which autocast would round to bf16.
+            scores = (hidden * self.query).sum(dim=2)
+            scores = scores.masked_fill(attention_mask == 0, torch.finfo(scores.dtype).min)
+            weighted: Tensor = (hidden * scores.softmax(dim=1).unsqueeze(-1)).sum(dim=1)
+            return weighted
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         pooled: Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
         return pooled
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
-    ) -> SequenceClassifierOutput:
-        """Return logits, and the mean cross-entropy where labels are given.
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> WindowOutput:
+        """Return logits, and the mean cross-entropy where labels are given; scores where there is a `window_query`.
 
         Shape:
             input_ids, attention_mask - (B, T)
             labels - (B,)
-            logits - (B, K), float32
+            inputs_embeds - (B, T, H), in the place of `input_ids`
+            logits - (B, K), float32; in training with several dropout masks (B, S * K): those under each mask side by side
         """
-        logits = self.head(self.dropout(self.features(input_ids, attention_mask))).float()
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        features = self.features(input_ids, attention_mask, inputs_embeds)
+        n_dropouts = self.n_dropouts if self.training else 1
+        by_mask = [self.head(self.dropout(features)).float() for _ in range(n_dropouts)]
+        logits = torch.cat(by_mask, dim=1)
+        loss = None if labels is None else nn.functional.cross_entropy(torch.cat(by_mask), labels.repeat(n_dropouts))
+        scores = None if self.window_query is None else (features * self.window_query).sum(dim=1)
+        return WindowOutput(loss=loss, logits=logits, scores=scores)
 
 
 def build_classifier(folder: Path, settings: ModelSettings, label_names: Sequence[str]) -> Any:
     """Return a classifier with pretrained encoder weights from `folder` and a new head.
 
-    Pooling `cls` is the architecture's own `...ForSequenceClassification`, `mean` a `MeanPooledClassifier`.
+    Pooling `cls` is the architecture's own `...ForSequenceClassification`, the others are a `MeanPooledClassifier`.
 
     Raises:
         NotAvailableError: The folder's architecture is unknown to the installed transformers, or cannot classify.
+        SettingsError: The encoder has no such dropout, none where it is needed, or not so many layers.
     """
     config = load_config(folder)
     config.id2label = dict(enumerate(label_names))
@@ -92,9 +134,17 @@ def build_classifier(folder: Path, settings: ModelSettings, label_names: Sequenc
     _set_dropout(config, _HIDDEN_DROPOUT, "dropout", settings.dropout)
     _set_dropout(config, _ATTENTION_DROPOUT, "attention_dropout", settings.attention_dropout)
     if settings.pooling == "cls":
-        return load_pretrained(AutoModelForSequenceClassification, folder, config)
-    encoder = load_pretrained(AutoModel, folder, config)
-    return MeanPooledClassifier(encoder, len(label_names), hidden_dropout(config))
+        model = load_pretrained(AutoModelForSequenceClassification, folder, config)
+        base = model.base_model
+    else:
+        dropout, n_dropouts = hidden_dropout(config), settings.multi_sample_dropout
+        if n_dropouts > 1 and not dropout:
+            raise SettingsError("--multi-sample-dropout needs dropout, and this encoder has none: pass --dropout 0.1.")
+        base = load_pretrained(AutoModel, folder, config)
+        model = MeanPooledClassifier(base, len(label_names), dropout, settings.pooling, n_dropouts)
+    if settings.reinit_layers:
+        reinitialise_layers(base, settings.reinit_layers)
+    return model
 
 
 def load_config(folder: Path) -> Any:

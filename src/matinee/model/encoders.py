@@ -8,6 +8,7 @@ from typing import Any
 
 from matinee.core import hub, mirror
 from matinee.core.errors import NotAvailableError, did_you_mean
+from matinee.core.settings import LINEAR
 
 # Everything needed to load an encoder, and no pickle.
 HUB_FILES = (
@@ -63,15 +64,19 @@ CATALOGUE: dict[str, Encoder] = {
     )
 }
 
-TFIDF = "tfidf"
+
+_LINEAR_NOTES = {
+    "tfidf": "the linear baseline, trained in seconds",
+    "nblr": "NB-weighted logistic regression, trained in seconds",
+}
 
 
 def check_known(name: str) -> None:
     """Raise NotAvailableError unless a name can be an encoder at all: no network, no time."""
-    if name in CATALOGUE or name == TFIDF or Path(name).expanduser().is_dir() or hub.is_repo_id(name):
+    if name in CATALOGUE or name in LINEAR or Path(name).expanduser().is_dir() or hub.is_repo_id(name):
         return
     raise NotAvailableError(
-        f"Unknown encoder {name!r}.{did_you_mean(name, [*CATALOGUE, TFIDF])} Known: {', '.join(CATALOGUE)}, {TFIDF}; "
+        f"Unknown encoder {name!r}.{did_you_mean(name, [*CATALOGUE, *LINEAR])} Known: {', '.join([*CATALOGUE, *LINEAR])}; "
         "a hub id (owner/name) or a local folder works too."
     )
 
@@ -139,15 +144,8 @@ def catalogue() -> list[dict[str, Any]]:
         }
         for entry in CATALOGUE.values()
     ]
-    linear = {
-        "name": TFIDF,
-        "hub_id": None,
-        "n_parameters": 0,
-        "sources": ["built in"],
-        "here": "built in",
-        "note": "the linear baseline, trained in seconds",
-    }
-    return [*rows, linear]
+    built_in = {"hub_id": None, "n_parameters": 0, "sources": ["built in"], "here": "built in"}
+    return [*rows, *({"name": name, **built_in, "note": _LINEAR_NOTES[name]} for name in LINEAR)]
 
 
 def _checked(folder: Path) -> Path:

@@ -37,7 +37,7 @@ def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
     if _own_attention_pays(model, precision):
         from matinee.model.attention import NAME
 
-        _transformer(model).set_attn_implementation(NAME)
+        transformer_of(model).set_attn_implementation(NAME)
         chosen.append("attention in chunks")
     try:
         yield chosen
@@ -45,25 +45,25 @@ def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
         for parent, name, module in replaced:
             setattr(parent, name, module)
         if before != _attention_of(model):
-            _transformer(model).set_attn_implementation(before)
+            transformer_of(model).set_attn_implementation(before)
 
 
 def _own_attention_pays(model: Any, precision: str) -> bool:
     """Return whether our attention is the faster one: in bf16, and where dropout drives torch off its fast kernel."""
-    config = model.config
-    if config.model_type not in _INTERFACED or _attention_of(model) != "sdpa":
+    config = getattr(model, "config", None)
+    if getattr(config, "model_type", None) not in _INTERFACED or _attention_of(model) != "sdpa":
         return False
     dropout = max(getattr(config, name, 0.0) or 0.0 for name in ("attention_probs_dropout_prob", "attention_dropout"))
     return precision == "bf16" or dropout > 0
 
 
-def _transformer(model: Any) -> Any:
+def transformer_of(model: Any) -> Any:
     """Return the part that is transformers' own."""
     return model.encoder if isinstance(model, MeanPooledClassifier) else model
 
 
 def _attention_of(model: Any) -> str:
-    return str(model.config._attn_implementation)
+    return str(getattr(getattr(model, "config", None), "_attn_implementation", None))
 
 
 def _replace_dropout(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:

@@ -10,7 +10,9 @@ import torch
 from matinee.core.progress import progress
 from matinee.model.fast import fast_kernels
 from matinee.model.precision import autocast
+from matinee.model.windows import pool_features
 from matinee.tokens import LENGTH_STEP, length_batches, pad
+from matinee.tokens.windows import all_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,13 +21,24 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from matinee.model.classifier import MeanPooledClassifier
+    from matinee.tokens.windows import Windows
 
 
 def frozen_features(
-    model: MeanPooledClassifier, ids: Sequence[NDArray[np.int32]], pad_id: int, precision: str
+    model: MeanPooledClassifier,
+    ids: Sequence[NDArray[np.int32]],
+    pad_id: int,
+    precision: str,
+    windows: Windows | None = None,
 ) -> NDArray[np.float32]:
-    """Return the pooled vector of each text, shape (n_texts, hidden_size), in the order given."""
-    return run_batches(model, model.features, ids, pad_id, precision, "Reading with the frozen encoder")
+    """Return the pooled vector of each text, the mean of its windows' where it has several, in the order given.
+
+    Returns:
+        Shape (n_texts, hidden_size).
+    """
+    inputs, counts = all_windows(ids, windows)
+    features = run_batches(model, model.features, inputs, pad_id, precision, "Reading with the frozen encoder")
+    return pool_features(features, counts)
 
 
 def run_batches(
@@ -35,6 +48,7 @@ def run_batches(
     pad_id: int,
     precision: str,
     description: str,
+    unit: str = "texts",
 ) -> NDArray[np.float32]:
     """Run `compute(input_ids, attention_mask)` over all texts without gradients and dropout, in batches of like length.
 
@@ -51,7 +65,7 @@ def run_batches(
             torch.inference_mode(),
             fast_kernels(model, precision),
             autocast(device, precision),
-            progress(description, len(ids), "texts") as bar,
+            progress(description, len(ids), unit) as bar,
         ):
             for batch in length_batches(lengths):
                 padded = pad([ids[i] for i in batch], pad_id, multiple=LENGTH_STEP, at_most=max(lengths))

@@ -11,9 +11,12 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    # Learns from features and labels what to do to features.
+    Weighing = Callable[[Any, NDArray[np.int64]], Callable[[Any], Any]]
 
 # Beyond this many texts one fold is enough to tell the candidates apart.
 _MANY_TEXTS = 5_000
@@ -51,6 +54,7 @@ def fit_linear_head(
     *,
     seed: int,
     gentle: bool = False,
+    weigh: Weighing | None = None,
 ) -> LinearHead:
     """Fit a logistic regression, its inverse regularisation strength C chosen by cross-validated log-loss.
 
@@ -62,11 +66,14 @@ def fit_linear_head(
         seed: Of the folds.
         gentle: Take the smallest C whose loss is within one standard error of the best (Hastie, Tibshirani & Friedman
             2009, "The Elements of Statistical Learning", section 7.10), and not the best itself.
+        weigh: Given features and labels, returns what the features go through first. It is learned anew for each fold:
+            what has seen a held-out text's label would flatter its loss.
     """
     # The solver's products of vectors are too small to divide: with a thread per core they take several times as long.
     with threadpool_limits(1, user_api="blas"):
-        strength = _choose_strength(features, labels, candidates, seed, gentle)
-        return _as_head(_fit(features, labels, strength), n_labels)
+        weigh = weigh or _as_they_are
+        strength = _choose_strength(features, labels, candidates, seed, gentle, weigh)
+        return _as_head(_fit(weigh(features, labels)(features), labels, strength), n_labels)
 
 
 def fit_scaled_head(
@@ -84,7 +91,7 @@ def fit_scaled_head(
 
 
 def _choose_strength(
-    features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int, gentle: bool
+    features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int, gentle: bool, weigh: Weighing
 ) -> float:
     rarest = int(np.bincount(labels)[np.unique(labels)].min())
     n_folds = min(5, rarest)
@@ -93,7 +100,7 @@ def _choose_strength(
     folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels))
     if len(labels) > _MANY_TEXTS:
         folds = folds[:1]
-    losses = np.array([_held_out_losses(features, labels, folds, strength) for strength in candidates])
+    losses = np.array([_held_out_losses(features, labels, folds, strength, weigh) for strength in candidates])
     means = losses.mean(axis=1)
     best = int(means.argmin())
     if not gentle:
@@ -103,16 +110,21 @@ def _choose_strength(
 
 
 def _held_out_losses(
-    features: Any, labels: NDArray[np.int64], folds: Sequence[tuple[Any, Any]], strength: float
+    features: Any, labels: NDArray[np.int64], folds: Sequence[tuple[Any, Any]], strength: float, weigh: Weighing
 ) -> NDArray[np.float64]:
     """Return the log-loss of each held-out text."""
     losses = []
     for fit_rows, check_rows in folds:
-        model = _fit(features[fit_rows], labels[fit_rows], strength)
+        weighed = weigh(features[fit_rows], labels[fit_rows])
+        model = _fit(weighed(features[fit_rows]), labels[fit_rows], strength)
         column = np.searchsorted(model.classes_, labels[check_rows])
-        said = model.predict_proba(features[check_rows])[np.arange(len(check_rows)), column]
+        said = model.predict_proba(weighed(features[check_rows]))[np.arange(len(check_rows)), column]
         losses.append(-np.log(np.maximum(said, np.finfo(np.float64).tiny)))
     return np.concatenate(losses)
+
+
+def _as_they_are(features: Any, labels: NDArray[np.int64]) -> Callable[[Any], Any]:  # noqa: ARG001 - a Weighing
+    return lambda rows: rows
 
 
 def _fit(features: Any, labels: NDArray[np.int64], strength: float) -> Any:

@@ -11,6 +11,7 @@ from matinee.core.errors import RunError
 from matinee.core.settings import TextSettings
 from matinee.model.artifact import INFO, ClassifierInfo, load_head, load_tokenizer
 from matinee.model.classifier import MeanPooledClassifier, load_config, load_pretrained, longest_input
+from matinee.model.windows import ATTENTION, add_window_query
 from matinee.tokens import TextPreparation
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ def load_classifier(folder: Path) -> LoadedClassifier:
     if info.text is None:
         raise RunError(f"{folder / INFO} is damaged: it says nothing of the text preparation.")
     preparation = prepare_texts(load_tokenizer(folder), info.text)
-    if info.pooling == "mean":
-        model = MeanPooledClassifier(load_pretrained(AutoModel, folder, config, whole=True), len(info.label_names), 0.0)
+    if info.pooling in {"mean", "attention"}:
+        encoder = load_pretrained(AutoModel, folder, config, whole=True)
+        model = MeanPooledClassifier(encoder, len(info.label_names), 0.0, info.pooling)
+        if info.text.long == "windows" and info.text.window_pooling == ATTENTION:
+            add_window_query(model)
         load_head(model, folder)
     else:
         model = load_pretrained(AutoModelForSequenceClassification, folder, config, whole=True)

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from matinee.core.errors import SettingsError
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+
+# What torch calls native bf16 on x86, and on ARM.
+_NATIVE = {"avx512_bf16", "amx_bf16"}
+_UNMEASURED = {"bf16", "sve_bf16"}
 
 
 def best_device() -> torch.device:
@@ -20,17 +27,35 @@ def choose_precision(setting: str, device: torch.device) -> str:
     """Return `"bf16"` or `"fp32"` for the setting `precision`.
 
     `auto` takes bf16 only where the processor multiplies it natively: AVX512-BF16 or AMX on x86, a GPU of compute
-    capability 8 or more. Emulated bf16 is slower than fp32 (measurements: docs/lab.md).
+    capability 8 or more. Emulated bf16 is slower than fp32 (measurements: docs/lab.md). On ARM it is taken where it is
+    asked for: nobody has measured it there.
+
+    Raises:
+        SettingsError: bf16 is asked for, and would be emulated.
     """
-    if setting != "auto":
+    if setting == "fp32":
         return setting
     if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
-    if device.type != "cpu":
-        return "fp32"
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    native = any(capabilities.get(name) is True for name in ("avx512_bf16", "amx_bf16"))
+        major, minor = torch.cuda.get_device_capability(device)
+        native, has = major >= 8, f"compute capability {major}.{minor}, and 8.0 is the first with it"
+    elif device.type == "cpu":
+        found = _cpu_formats()
+        native = bool(found & (_NATIVE if setting == "auto" else _NATIVE | _UNMEASURED))
+        has = "neither AVX512-BF16 nor AMX"
+    else:
+        native, has = False, "no known support"
+    if setting == "bf16" and not native:
+        raise SettingsError(
+            f"--precision bf16: this machine has no arithmetic for it ({device.type}: {has}), so that it would be slower "
+            "than fp32. Pass --precision auto or fp32."
+        )
     return "bf16" if native else "fp32"
+
+
+def _cpu_formats() -> set[str]:
+    """Return what torch says the processor can do."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return {name for name, able in capabilities.items() if able is True}
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
+from matinee.core.settings import LINEAR
 from matinee.core.wording import score_in_words
 from matinee.evaluation import METRICS
 from matinee.report.wording import known, mapping, number, one_line, percent, points, rows, value_of
@@ -33,8 +34,8 @@ print(classify("your own sentence"))
 Not part of it: matinee's cleaning (HTML tags and entities, control characters, white space{lowercase}){truncation}.
 """
 
-_POOLED = """The encoder here is a plain Hugging Face model, but its configuration cannot express mean pooling: the head lies beside it,
-in `head.safetensors`. **Do not open this folder with `AutoModelForSequenceClassification` or `pipeline`: they would put a
+_POOLED = """The encoder here is a plain Hugging Face model, but its configuration cannot express {pooling} pooling: the head lies
+beside it, in `head.safetensors`. **Do not open this folder with `AutoModelForSequenceClassification` or `pipeline`: they would put a
 random head on it.** Without matinee, use it like this:
 
 ```python
@@ -54,12 +55,11 @@ with open("matinee.json", encoding="utf-8") as file:
 def classify(text):
     ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     room = {max_length} - 2
-    if len(ids) > room:
-        ids = {cut}
-    ids = torch.tensor([[tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]])
+    {inputs}
     with torch.no_grad():
-        pooled = encoder(ids, torch.ones_like(ids)).last_hidden_state.mean(1)
-    return dict(zip(labels, torch.softmax(pooled @ head["weight"].T + head["bias"], dim=-1)[0].tolist()))
+        {pooled}
+    {answer}
+    return dict(zip(labels, torch.softmax(logits, dim=-1).tolist()))
 
 
 print(classify("your own sentence"))
@@ -68,15 +68,72 @@ print(classify("your own sentence"))
 Not part of it: matinee's cleaning (HTML tags and entities, control characters, white space{lowercase}).
 """
 
+_PLAIN_IN_WINDOWS = """This is a plain Hugging Face model folder, but `pipeline` would cut texts that are longer than {max_length} tokens.
+matinee reads such a text in windows, and so does this:
+
+```python
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForSequenceClassification.from_pretrained(".").eval()
+
+
+def classify(text):
+    ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    room = {max_length} - 2
+    {inputs}
+    with torch.no_grad():
+        logits = model(ids, torch.ones_like(ids)).logits
+    logits = {window_pooling}
+    return dict(zip(model.config.id2label.values(), torch.softmax(logits, dim=-1).tolist()))
+
+
+print(classify("your own sentence"))
+```
+
+Not part of it: matinee's cleaning (HTML tags and entities, control characters, white space{lowercase}).
+"""
+
+_CUT = """if len(ids) > room:
+        ids = {cut}
+    ids = torch.tensor([[tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]])"""
+
+_IN_WINDOWS = """beyond = max(len(ids) - room, 0)
+    n_windows = min(1 + -(-beyond // max(1, room - round({window_stride} * room))), {max_windows})
+    starts = [beyond * window // max(n_windows - 1, 1) for window in range(n_windows)]
+    windows = [ids[start : start + room] for start in starts]
+    ids = torch.tensor([[tokenizer.cls_token_id, *window, tokenizer.sep_token_id] for window in windows])"""
+
+_LOGITS = """logits = pooled @ head["weight"].T + head["bias"]
+    logits = {window_pooling}"""
+
+_WINDOW_POOLINGS = {
+    "mean": "logits.mean(0)",
+    "max": "logits.amax(0)",
+    "attention": 'torch.softmax(pooled @ head["window_query"], dim=0) @ logits',
+}
+
+_POOLED_BY = {
+    "mean": "pooled = encoder(ids, torch.ones_like(ids)).last_hidden_state.mean(1)",
+    "attention": """tokens = encoder(ids, torch.ones_like(ids)).last_hidden_state
+        pooled = torch.softmax(tokens @ head["query"], dim=1).unsqueeze(1).bmm(tokens)[:, 0]""",
+}
+
 _CUTS = {
     "head": "ids[:room]",
     "tail": "ids[-room:]",
     "head+tail": "ids[: round({head_share} * room)] + ids[len(ids) - (room - round({head_share} * room)) :]",
 }
 
-_LINEAR = """This is the linear baseline, tf-idf of words and word pairs with logistic regression: `tfidf.json` holds the vocabulary,
-`tfidf.safetensors` the weights. matinee reads it.
+_LINEAR = """This is a linear classifier, {what} with logistic regression: `{kind}.json` holds the vocabulary,
+`{kind}.safetensors` the weights. matinee reads it.
 """
+
+_FEATURES = {
+    "tfidf": "tf-idf of words and word pairs",
+    "nblr": "words and word pairs weighted by their log-count ratios",
+}
 
 
 def model_card(
@@ -167,8 +224,10 @@ def _metadata(
         )
         for name, value in values.items()
     ]
-    # A mean-pooled or linear classifier is none that transformers' own snippet on the hub could open.
-    is_plain = settings.model.encoder != "tfidf" and settings.model.pooling == "cls"
+    # A mean-pooled or linear classifier is none that transformers' own snippet on the hub could open; windows it would not read.
+    is_plain = (
+        settings.model.encoder not in LINEAR and settings.model.pooling == "cls" and settings.text.long == "truncate"
+    )
     card = ModelCardData(
         language=language,
         library_name="transformers" if is_plain else "matinee",
@@ -225,8 +284,14 @@ def _intended(
 
 
 def _length_limit(settings: Settings) -> list[str]:
-    if settings.model.encoder == "tfidf":
+    if settings.model.encoder in LINEAR:
         return []
+    if settings.text.long == "windows":
+        most, length = settings.text.max_windows, settings.text.max_length
+        read = f"{settings.text.tokens_read():,}"
+        return [
+            f"Of a text of more than {read} tokens it reads {most} windows of {length} tokens, spread evenly over it."
+        ]
     part = {"head": "beginning", "tail": "end", "head+tail": "beginning and the end"}[settings.text.truncation]
     return [f"Of a text of more than {settings.text.max_length} tokens it reads the {part} only."]
 
@@ -276,10 +341,18 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 
 def _usage(settings: Settings, *, lowercase: bool) -> str:
-    if settings.model.encoder == "tfidf":
-        return _LINEAR
-    text = settings.text
+    if settings.model.encoder in LINEAR:
+        kind = settings.model.encoder
+        return _LINEAR.format(what=_FEATURES[kind], kind=kind)
+    text, in_windows = settings.text, settings.text.long == "windows"
     words = {
+        "{inputs}": _IN_WINDOWS if in_windows else _CUT,
+        "{answer}": _LOGITS if in_windows else 'logits = pooled[0] @ head["weight"].T + head["bias"]',
+        "{window_pooling}": _WINDOW_POOLINGS[text.window_pooling],
+        "{window_stride}": f"{text.window_stride:g}",
+        "{max_windows}": str(text.max_windows),
+        "{pooling}": settings.model.pooling,
+        "{pooled}": _POOLED_BY.get(settings.model.pooling, ""),
         "{cut}": _CUTS[text.truncation],
         "{max_length}": str(text.max_length),
         "{head_share}": f"{text.head_share:g}",
@@ -290,7 +363,8 @@ def _usage(settings: Settings, *, lowercase: bool) -> str:
             else ""
         ),
     }
-    usage = _PLAIN if settings.model.pooling == "cls" else _POOLED
+    plain = _PLAIN_IN_WINDOWS if in_windows else _PLAIN
+    usage = plain if settings.model.pooling == "cls" else _POOLED
     for name, value in words.items():
         usage = usage.replace(name, value)
     return usage

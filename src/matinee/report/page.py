@@ -15,7 +15,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
+from matinee.core.settings import LINEAR
 from matinee.report import facts, mistakes, sections
+from matinee.report.augmentation import augmentation
 from matinee.report.verdict import verdict
 from matinee.report.wording import known, mapping, number, one_line, percent, points, printable, rows, span, value_of
 
@@ -39,7 +41,7 @@ class PageContents:
         history: Rows of `history.jsonl`.
         class_report: As `evaluation.class_report` returns it, of the test texts.
         confusion: Counts of the test texts, true label by predicted label.
-        analysis: `analysis.json`: calibration, coverage, conformal, slices, causes, mistakes, explanations, checks.
+        analysis: `analysis.json`: calibration, coverage, conformal, slices, causes, mistakes, explanations, checks, augmentation.
         audit: `audit.json`.
         stress: `stress.json`.
         environment: `environment.json`.
@@ -91,12 +93,12 @@ def _views(contents: PageContents) -> dict[str, Any]:
     metrics, settings, analysis = (mapping(part) for part in (contents.metrics, contents.settings, contents.analysis))
     names = [one_line(name, 80) for name in contents.label_names]
     n_labels = max(2, len(names))
-    is_linear = settings.get("encoder") == "tfidf"
+    is_linear, is_baseline = settings.get("encoder") in LINEAR, settings.get("encoder") == "tfidf"
     calibration = analysis.get("calibration")
     return {
         "name": one_line(contents.name, 120),
         "about": _about(contents),
-        "verdict": verdict(metrics, mapping(calibration), n_labels=n_labels, is_baseline=is_linear),
+        "verdict": verdict(metrics, mapping(calibration), n_labels=n_labels, is_baseline=is_baseline),
         "tiles": _tiles(metrics, mapping(calibration)),
         "threshold": _threshold(contents, names),
         "scores": sections.scores(metrics, rows(contents.class_report), n_labels),
@@ -111,6 +113,7 @@ def _views(contents: PageContents) -> dict[str, Any]:
         "explanations": sections.explanations(analysis.get("explanations")),
         "stress": sections.stress(contents.stress),
         "data": facts.data_facts(mapping(contents.data), contents.audit),
+        "augmentation": augmentation(analysis.get("augmentation")),
         "settings": facts.settings(settings),
         "environment": facts.environment(contents.environment, contents.seconds),
         "command": printable(contents.command[:2000]),

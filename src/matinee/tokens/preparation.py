@@ -10,6 +10,7 @@ import numpy as np
 from matinee.core.progress import progress
 from matinee.core.text import clean
 from matinee.tokens.alignment import align
+from matinee.tokens.windows import window_starts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,8 @@ class TextPreparation:
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Return the token ids of each text, special tokens included, at most `max_length` each.
 
-        Texts of any length are fine, the empty one too: it is the special tokens alone.
+        Texts of any length are fine, the empty one too: it is the special tokens alone. With `long` set to `windows`, a
+        longer text is its windows laid end to end, each of `max_length` tokens: `split_windows` parts them.
         """
         before, after = self._special_tokens()
         room = self.settings.max_length - len(before) - len(after)
@@ -90,8 +92,8 @@ class TextPreparation:
             for start in range(0, len(texts), _CHUNK):
                 chunk = [self.clean(text) for text in texts[start : start + _CHUNK]]
                 for encoding in self.tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                    kept = self._truncate(encoding.ids, room)
-                    encoded.append(np.array([*before, *kept, *after], dtype=np.int32))
+                    kept = [token for part in self._parts(encoding.ids, room) for token in (*before, *part, *after)]
+                    encoded.append(np.array(kept, dtype=np.int32))
                 bar.update(len(encoded))
         return encoded
 
@@ -107,17 +109,28 @@ class TextPreparation:
         encoding = self.tokenizer.encode(aligned.text, add_special_tokens=False)
         # Both are made anew, and whole, each time they are asked for.
         found, offsets = encoding.ids, encoding.offsets
-        kept = self._truncate(list(range(len(found))), self.settings.max_length - len(before) - len(after))
-        spans = np.full((len(before) + len(kept) + len(after), 2), -1, dtype=np.int64)
-        spans[len(before) : len(before) + len(kept)] = aligned.spans(np.array([offsets[token] for token in kept]))
-        ids = np.array([*before, *(found[token] for token in kept), *after], dtype=np.int32)
-        return TracedText(aligned.given, ids, spans)
+        ids: list[int] = []
+        spans: list[NDArray[np.int64]] = []
+        for kept in self._parts(list(range(len(found))), self.settings.max_length - len(before) - len(after)):
+            ids += [*before, *(found[token] for token in kept), *after]
+            spans += [
+                np.full((len(before), 2), -1),
+                aligned.spans(np.array([offsets[token] for token in kept])),
+                np.full((len(after), 2), -1),
+            ]
+        return TracedText(aligned.given, np.array(ids, dtype=np.int32), np.concatenate(spans))
 
     @property
     def mask_id(self) -> int:
         """Token id that says of a word no more than that it is there; the padding where the tokenizer has none such."""
         known = (self.tokenizer.token_to_id(token) for token in _MASKS)
         return next((token_id for token_id in known if token_id is not None), self.pad_id)
+
+    def _parts(self, ids: list[int], room: int) -> list[list[int]]:
+        """Return what of a text is read, once for each input that is made of it."""
+        if self.settings.long == "windows":
+            return [ids[start : start + room] for start in window_starts(len(ids), room, self.settings)]
+        return [self._truncate(ids, room)]
 
     def _truncate(self, ids: list[int], room: int) -> list[int]:
         if len(ids) <= room:

@@ -6,21 +6,30 @@ import logging
 import math
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
-from matinee.core.errors import InterruptedTrainingError
+from matinee.core.errors import InterruptedTrainingError, StorageError
+from matinee.core.files import check_reachable, why_away
+from matinee.training.estimate import announce
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from matinee.core.progress import Bar
     from matinee.core.run import RunFolder
+    from matinee.training.estimate import Work
+    from matinee.training.trackers import Trackers
+    from matinee.training.trainer import FineTuner
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = {"eval_loss": "loss", "eval_accuracy": "accuracy", "eval_f1": "F1"}
+
+_SECONDS_BETWEEN_UPDATES = 0.25
 
 # Scores this many standard errors apart are told apart.
 _ERRORS = 2
@@ -44,14 +53,42 @@ def _finite(value: Any) -> Any:
 
 
 class HistoryCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes `history.jsonl` after every logged step, so that a running training can be followed."""
+    """Writes `history.jsonl` after every logged step, so that a running training can be followed.
+
+    The file is written whole each time, so that nothing is lost where it cannot be written while a drive is away: training
+    waits for the drive when it has a checkpoint to write, no sooner.
+    """
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
+        self.is_away = False
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Rewrite the file from the Trainer's whole log: after a resume nothing stands in it twice."""
-        self.run.write_history(history_rows(state.log_history))
+        try:
+            check_reachable(self.run.checkpoints)
+            self.run.write_history(history_rows(state.log_history))
+        except (OSError, StorageError) as error:
+            reason = why_away(error, self.run.checkpoints)
+            if reason is None:
+                raise
+            if not self.is_away:
+                logger.warning(f"{self.run.history} cannot be written now ({reason}); training goes on meanwhile.")
+            self.is_away = True
+        else:
+            self.is_away = False
+
+
+class TrackerCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells the trackers of every logged step."""
+
+    def __init__(self, trackers: Trackers) -> None:
+        self.trackers = trackers
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Hand on the newest row of the Trainer's log."""
+        for row in history_rows(state.log_history[-1:]):
+            self.trackers.log(row["step"], row)
 
 
 class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
@@ -78,22 +115,107 @@ class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
             state.best_global_step = state.global_step
 
 
-class ProgressCallback(TrainerCallback):  # type: ignore[misc]
-    """Shows steps, loss and validation scores."""
+class StartCallback(TrainerCallback):  # type: ignore[misc]
+    """Enters the classifier as it is before the first step, the fitted head on the encoder as it came, as the one to beat.
 
-    def __init__(self, bar: Bar) -> None:
+    With a few labels it beats every fine-tuned epoch (Kumar et al. 2022). It needs the evaluation before the first step.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Make it the best so far; checkpoints hold that."""
+        if not state.global_step:
+            state.best_metric, state.best_global_step = metrics[f"eval_{self.metric}"], 0
+
+
+class PatienceCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """Stops training after some epochs without a better validation score.
+
+    Transformers' own would count what is there before the first step as an epoch to beat, once it is entered as one: the
+    learning rate is still rising when a fitted head is ahead.
+    """
+
+    def __init__(self, patience: int, metric: str, *, higher_is_better: bool) -> None:
+        self.patience = patience
+        self.metric = metric
+        self.higher_is_better = higher_is_better
+        self.best: float | None = None
+        self.n_worse = 0
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Count the epoch."""
+        if not state.global_step:
+            return
+        score = metrics[f"eval_{self.metric}"]
+        if self.best is None or (score > self.best if self.higher_is_better else score < self.best):
+            self.best, self.n_worse = score, 0
+        else:
+            self.n_worse += 1
+        control.should_training_stop |= self.n_worse >= self.patience
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it."""
+        return {
+            "args": {"patience": self.patience, "metric": self.metric, "higher_is_better": self.higher_is_better},
+            "attributes": {"best": self.best, "n_worse": self.n_worse},
+        }
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]
+    """Says how long it will all take, and shows epoch, loss, speed and what is left; reports each epoch's scores.
+
+    Args:
+        bar: On show.
+        trainer: Whose pace it is.
+        work: What there is to do, in training and afterwards.
+        announced: Whether to measure the pace before the first step, and say what follows from it.
+    """
+
+    def __init__(self, bar: Bar, trainer: FineTuner, work: Work, *, announced: bool) -> None:
         self.bar = bar
-        self.note = ""
+        self.trainer = trainer
+        self.work = work
+        self.announced = announced
+        self.loss = ""
+        self.shown = 0.0
+        self.seconds, self.n_texts, self.n_tokens = 0.0, 0, 0
+        self.unseen: tuple[float, Any] = (0.0, 0)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measure the pace, once: validation was read before the first epoch, unless the training is a resumed one."""
+        if self.announced:
+            announce(self.trainer, self.work, state.epoch or 0.0)
+        self.announced = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Move the bar."""
-        self.bar.update(state.global_step, self.note)
+        now, update = time.perf_counter(), self.trainer.update
+        self.n_texts += sum(len(batch["labels"]) for batch in update.batches)
+        # Tokens are counted on the device and fetched now and then: a GPU would have to be waited for.
+        seconds, tokens = self.unseen
+        tokens = sum((batch["attention_mask"].sum() for batch in update.batches), start=tokens)
+        self.unseen = seconds + now - update.started, tokens
+        if now - self.shown < _SECONDS_BETWEEN_UPDATES and state.global_step < state.max_steps:
+            return
+        self.shown = now
+        seconds, tokens, self.unseen = self.unseen[0], int(self.unseen[1]), (0.0, 0)
+        self.trainer.pace.add("training", seconds, tokens)
+        self.seconds, self.n_tokens = self.seconds + seconds, self.n_tokens + tokens
+        left = sum(self.work.left(state.epoch, self.trainer.pace).values())
+        self.bar.update(state.global_step, self._note(state.epoch), left)
+
+    def _note(self, epoch: float) -> str:
+        parts = [f"epoch {math.ceil(epoch)} of {self.work.epochs:g}", self.loss]
+        parts += [f"{self.n_texts / self.seconds:,.0f} texts/s", f"{self.n_tokens / self.seconds:,.0f} tokens/s"]
+        return ", ".join(filter(None, parts))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Show the latest loss, and report each epoch's validation scores."""
         logs = logs or {}
         if "loss" in logs:
-            self.note = f"loss {logs['loss']:.3f}"
+            self.loss = f"loss {logs['loss']:.3f}"
         if "eval_loss" in logs:
             scores = [f"{title} {logs[name]:.3f}" for name, title in _SHOWN.items() if name in logs]
             logger.info(f"Epoch {state.epoch or 0:.3g}: validation {', '.join(scores)}")

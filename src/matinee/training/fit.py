@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import EarlyStoppingCallback, TrainerState
-from transformers.integrations import TensorBoardCallback
+from transformers import TrainerState
 
-from matinee.core.errors import SettingsError
-from matinee.core.files import storage_errors
+from matinee.core.files import patiently, storage_errors
 from matinee.core.progress import progress
+from matinee.evaluation import METRICS
 from matinee.model.fast import fast_kernels
+from matinee.model.freezing import freeze, lower_states, states_bytes, upper_layers_only
 from matinee.model.quiet import quiet_transformers
+from matinee.tokens.windows import all_windows, split_windows
+from matinee.training.augmented import AugmentedSplit
 from matinee.training.callbacks import (
     HistoryCallback,
     LaterIfAsGoodCallback,
+    PatienceCallback,
     ProgressCallback,
+    StartCallback,
     StopCallback,
+    TrackerCallback,
     history_rows,
 )
 from matinee.training.checkpoints import is_finished, latest_checkpoint, load_weights
+from matinee.training.estimate import Work
+from matinee.training.recovery import memory_errors, recomputed_activations
+from matinee.training.selection import check_selection, logged_name, n_counted
 from matinee.training.trainer import (
     Collator,
     FineTuner,
@@ -35,17 +43,22 @@ from matinee.training.trainer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     from matinee.core.run import RunFolder
     from matinee.core.settings import TrainingSettings
+    from matinee.tokens.windows import Windows
+    from matinee.training.trackers import Trackers
 
 logger = logging.getLogger(__name__)
+
+# Bytes of frozen layers' states that are kept in memory at most.
+_MOST_STATES = 4e9
 
 
 @dataclass(frozen=True)
@@ -55,16 +68,21 @@ class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
     Attributes:
         ids: Token ids of each text.
         labels: Shape (n_texts,).
+        states: What frozen layers put out for each text, shape (n_tokens, hidden_size) each; None where none are frozen.
+        windows: How long texts were laid out in windows; None where they were truncated.
     """
 
     ids: Sequence[NDArray[np.int32]]
     labels: NDArray[np.int64]
+    states: Sequence[Tensor] | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"input_ids": self.ids[row], "labels": int(self.labels[row])}
+        item = {"input_ids": self.ids[row], "labels": int(self.labels[row])}
+        return item if self.states is None else {**item, "states": self.states[row]}
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,7 @@ class FitResult:
 
 def fit(
     model: nn.Module,
-    train: TokenizedSplit,
+    train: TokenizedSplit | AugmentedSplit,
     validation: TokenizedSplit,
     settings: TrainingSettings,
     *,
@@ -92,7 +110,10 @@ def fit(
     pad_id: int,
     precision: str,
     run: RunFolder,
+    trackers: Trackers | None = None,
     throwaway: bool = False,
+    start_is_candidate: bool = False,
+    to_predict: int = 0,
 ) -> FitResult:
     """Fine-tune `model` in place and leave it with the weights of its best validation epoch.
 
@@ -107,48 +128,79 @@ def fit(
         label_names: Of the classes.
         pad_id: Padding token id.
         precision: `"fp32"` or `"bf16"`.
-        run: Where checkpoints, history and event files go.
-        throwaway: Whether the folder goes afterwards: no history, no events, nothing to resume from, Ctrl-C as usual.
+        run: Where checkpoints and history go.
+        trackers: Told of every logged step.
+        throwaway: Whether the folder goes afterwards: no history, no trackers, nothing to resume from, Ctrl-C as usual.
+        start_is_candidate: Whether the model as it is given may be kept; a resumed training must be given the same one.
+        to_predict: Tokens that will be read after training; only the estimate of the whole time needs to know.
 
     Raises:
         SettingsError: The validation split cannot tell one epoch from another by the selection metric.
         InterruptedTrainingError: Ctrl-C; the state is saved.
-        StorageError: The disk is full.
+        StorageError: The disk is full, or away for longer than a minute.
+        TrainingError: The loss is no longer a number, or memory is short for a single text.
     """
-    _check_selection(settings, validation, label_names)
+    metric = settings.selection_metric
+    check_selection(metric, validation.labels, label_names)
     checkpoint = latest_checkpoint(run.checkpoints)
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         stack.enter_context(storage_errors(run.checkpoints))
-        for choice in stack.enter_context(fast_kernels(model, precision)):
-            logger.info(f"Chosen for this machine: {choice}")
+        stack.enter_context(memory_errors())
+        if settings.gradient_checkpointing:
+            stack.enter_context(recomputed_activations(model))
+        train, validation = _freeze(model, train, validation, settings, pad_id, precision, stack)
+        kernels = stack.enter_context(fast_kernels(model, precision)) if settings.kernels == "auto" else []
+        where = f"Computing on {next(model.parameters()).device.type} in {precision}"
+        logger.info(", ".join([where, f"{torch.get_num_threads()} threads", "fused AdamW", *kernels]))
+        start = _weights_of(model) if start_is_candidate else {}
         trainer = FineTuner(
             weight_average(model, settings, len(train)),
+            settings,
+            len(label_names),
             model=model,
             args=training_arguments(settings, run, len(train), precision, throwaway=throwaway),
             train_dataset=train,
             eval_dataset=validation,
-            data_collator=Collator(pad_id, longest=max(len(row) for row in (*train.ids, *validation.ids))),
+            data_collator=Collator(pad_id, _longest(train, validation), train.windows),
             compute_metrics=metrics_function(label_names),
         )
         bar = stack.enter_context(progress("Fine-tuning", planned_steps(settings, len(train)), "steps"))
-        trainer.add_callback(ProgressCallback(bar))
+        work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict)
+        trainer.add_callback(ProgressCallback(bar, trainer, work, announced=not throwaway))
+        if start_is_candidate:
+            trainer.add_callback(StartCallback(logged_name(metric)))
         if settings.patience:
-            trainer.add_callback(EarlyStoppingCallback(settings.patience))
-        if settings.selection_metric != "log_loss":  # a mean over all texts, with no such luck in it
-            trainer.add_callback(LaterIfAsGoodCallback(settings.selection_metric, len(validation)))
+            higher = METRICS[metric].higher_is_better
+            trainer.add_callback(PatienceCallback(settings.patience, logged_name(metric), higher_is_better=higher))
+        if n_texts := n_counted(metric, validation.labels, len(label_names)):
+            trainer.add_callback(LaterIfAsGoodCallback(metric, n_texts))
         if throwaway:
             trainer.train()
         else:
             trainer.add_callback(HistoryCallback(run))
-            trainer.add_callback(TensorBoardCallback(stack.enter_context(_event_writer(run, checkpoint))))
+            if trackers is not None:
+                trainer.add_callback(TrackerCallback(trackers))
             _train_resumable(trainer, run, checkpoint)
         # Mixed precision stays wrapped around the model's forward pass; predictions are made in float32.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         state = trainer.state
-        load_weights(model, run.checkpoints / f"checkpoint-{state.best_global_step}")
+        if start_is_candidate and not state.best_global_step:
+            model.load_state_dict(start)
+        else:
+            best = run.checkpoints / f"checkpoint-{state.best_global_step}"
+            again = f"Training is over and saved: once the folder is back, `matinee train --resume {run.path}` finishes the run."
+            patiently(lambda: load_weights(model, best), run.checkpoints, again)
     history = history_rows(state.log_history)
     return FitResult(history, (state.best_global_step or 0) / steps_per_epoch(settings, len(train)), state.global_step)
+
+
+def _n_tokens(split: TokenizedSplit | AugmentedSplit) -> int:
+    return sum(len(ids) for ids in split.ids)
+
+
+def _weights_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
 
 
 def _train_resumable(trainer: FineTuner, run: RunFolder, checkpoint: Path | None) -> None:
@@ -168,23 +220,41 @@ def _train_resumable(trainer: FineTuner, run: RunFolder, checkpoint: Path | None
         stop.raise_if_asked(trainer.state)
 
 
-def _check_selection(settings: TrainingSettings, validation: TokenizedSplit, label_names: tuple[str, ...]) -> None:
-    """Raise SettingsError if F1 shall choose the epoch, and there is no positive text to find."""
-    if settings.selection_metric == "f1" and len(label_names) == 2 and not (validation.labels == 1).any():
-        raise SettingsError(
-            f"--selection-metric f1 needs validation texts of the positive label {label_names[1]!r}, and there are none: "
-            "take another metric, or more validation texts."
-        )
+def _freeze(
+    model: nn.Module,
+    train: TokenizedSplit | AugmentedSplit,
+    validation: TokenizedSplit,
+    settings: TrainingSettings,
+    pad_id: int,
+    precision: str,
+    stack: ExitStack,
+) -> tuple[TokenizedSplit | AugmentedSplit, TokenizedSplit]:
+    """Freeze lower layers, and leave them out of the training: their states come with the texts from now on."""
+    n_frozen = freeze(model, settings.freeze)
+    n_bytes = states_bytes(model, [*train.ids, *validation.ids], precision)
+    if not n_frozen:
+        return train, validation
+    if isinstance(train, AugmentedSplit):
+        logger.info("Frozen layers are computed anew in each epoch: augmentation changes the texts")
+        return train, validation
+    if n_bytes > _MOST_STATES:
+        logger.info(f"Frozen layers are computed anew in each epoch: their states would take {n_bytes / 1e9:.0f} GB")
+        return train, validation
+    train, validation = (
+        replace(split, states=_states(model, n_frozen, split, pad_id, precision)) for split in (train, validation)
+    )
+    stack.enter_context(upper_layers_only(model, n_frozen))
+    logger.info(f"{n_frozen} layers are frozen; their states ({n_bytes / 1e6:,.0f} MB) serve all epochs")
+    return train, validation
 
 
-@contextmanager
-def _event_writer(run: RunFolder, checkpoint: Path | None) -> Iterator[Any]:
-    """Open TensorBoard's event file; events after the checkpoint that training resumes from are taken back."""
-    from tensorboardX import SummaryWriter
+def _states(model: nn.Module, n_frozen: int, split: TokenizedSplit, pad_id: int, precision: str) -> list[Tensor]:
+    """Return what the frozen layers put out for each text; windows stay laid end to end."""
+    inputs, counts = all_windows(split.ids, split.windows)
+    states = iter(lower_states(model, n_frozen, inputs, pad_id, precision))
+    return [torch.cat([next(states) for _ in range(n)]) for n in counts]
 
-    step = None if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) + 1
-    writer = SummaryWriter(logdir=str(run.tensorboard), purge_step=step)
-    try:
-        yield writer
-    finally:
-        writer.close()
+
+def _longest(*splits: TokenizedSplit | AugmentedSplit) -> int:
+    """Return the tokens of the longest input, which is a text or a window of one."""
+    return max(len(row) for split in splits for ids in split.ids for row in split_windows(ids, split.windows))

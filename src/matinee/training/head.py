@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from matinee.core.types import SplitName
     from matinee.model.classifier import MeanPooledClassifier
+    from matinee.tokens.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def start_head(
     pad_id: int,
     precision: str,
     seed: int,
+    windows: Windows | None = None,
 ) -> FrozenEncoder:
     """Fit the head on the frozen features of the train split and put it into `model`.
 
@@ -59,8 +61,10 @@ def start_head(
         pad_id: Padding token id.
         precision: `"fp32"` or `"bf16"`.
         seed: Of the folds that choose the regularisation.
+        windows: How long texts were laid out in windows; None where they were truncated. The head is fitted on the mean
+            of a text's windows, for which it says the same as the mean of what it says of each.
     """
-    features = {name: frozen_features(model, ids, pad_id, precision) for name, ids in splits.items()}
+    features = {name: frozen_features(model, ids, pad_id, precision, windows) for name, ids in splits.items()}
     head = fit_scaled_head(features["train"], labels, model.head.out_features, _STRENGTHS, seed=seed)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(head.weight))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,32 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArguments
 
+from matinee.core.files import patiently
 from matinee.core.types import Predictions
-from matinee.evaluation import point_scores
+from matinee.evaluation import METRICS, point_scores
 from matinee.model.linear import softmax
+from matinee.model.windows import TOKENS_AT_ONCE, reading_windows
 from matinee.tokens import LENGTH_STEP, pad
+from matinee.tokens.windows import split_windows
+from matinee.training.augmented import AugmentedSplit
 from matinee.training.averaging import WeightAverage
+from matinee.training.checkpoints import drop_old, secure
+from matinee.training.estimate import Pace
+from matinee.training.objective import Objective, check_dropout
+from matinee.training.optimizer import layerwise_groups
+from matinee.training.recovery import TokenBudget, Update, evaluate_within_memory
 from matinee.training.sampler import EpochCallback, LengthWindowSampler
+from matinee.training.selection import logged_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from matinee.core.run import RunFolder
     from matinee.core.settings import TrainingSettings
+    from matinee.tokens.windows import Windows
 
 # Short runs log every few steps, long ones do not drown the history.
 _LOGS_PER_EPOCH = 10
@@ -52,10 +66,10 @@ def training_arguments(
         eval_strategy="epoch",
         eval_on_start=True,
         save_strategy="epoch",
-        save_total_limit=2,
         save_only_model=throwaway,
-        metric_for_best_model="loss" if settings.selection_metric == "log_loss" else settings.selection_metric,
-        greater_is_better=settings.selection_metric != "log_loss",
+        logging_nan_inf_filter=False,  # it would hide a training that has gone wrong
+        metric_for_best_model=logged_name(settings.selection_metric),
+        greater_is_better=METRICS[settings.selection_metric].higher_is_better,
         restore_callback_states_from_checkpoint=True,
         logging_steps=max(1, steps_per_epoch(settings, n_train) // _LOGS_PER_EPOCH),
         report_to="none",
@@ -82,37 +96,139 @@ class FineTuner(Trainer):  # type: ignore[misc]
     was resumed half-way has none.
     """
 
-    def __init__(self, average: WeightAverage | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    optimizer: torch.optim.Optimizer | None
+
+    def __init__(
+        self, average: WeightAverage | None, settings: TrainingSettings, n_labels: int, **arguments: Any
+    ) -> None:
+        # With a loss function of ours, the Trainer counts the texts of all accumulated batches for us.
+        super().__init__(compute_loss_func=_evaluation_loss, **arguments)
+        check_dropout(self.model, settings)
+        self.layer_decay = settings.layer_decay
+        self.keep_checkpoints = settings.keep_checkpoints
+        in_windows = self.train_dataset.windows is not None
+        self.add_callback(TokenBudget(settings.batch_tokens or (TOKENS_AT_ONCE if in_windows else None)))
+        self.pace = Pace()
+        self.update = Update(self)
+        self.objective = Objective.of(settings, self.train_dataset.labels, n_labels)
         self.average = average
         if average is not None:
             self.add_callback(average)
         # Several of transformers' classifiers take loss arguments and ignore them, so that accumulated gradients come
-        # out too large by the number of batches (huggingface/transformers#46731). Without, the Trainer divides itself.
+        # out too large by the number of batches (huggingface/transformers#46731). They get none; the loss is ours.
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._n_seen = 0
         lengths = [len(ids) for ids in self.train_dataset.ids]
         step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
-        self._sampler = LengthWindowSampler(lengths, step, self.args.seed)
-        self.add_callback(EpochCallback(self._sampler))
+        labels = self.train_dataset.labels if settings.sampling == "balanced" else None
+        self.sampler = LengthWindowSampler(lengths, step, self.args.seed, labels)
+        changing = self.train_dataset if isinstance(self.train_dataset, AugmentedSplit) else None
+        self.add_callback(EpochCallback(self.sampler, changing))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthWindowSampler:
-        return self._sampler
+        return self.sampler
 
-    def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-        """Return the loss, and keep the logits of the training texts."""
-        labels = inputs["labels"]
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
-        if model.training:
-            self._seen.append((outputs["logits"].detach().float().cpu().numpy(), labels.cpu().numpy()))
-        return (loss, outputs) if return_outputs else loss
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimiser, with a learning rate of its own for each layer where they differ."""
+        if self.optimizer is None and self.layer_decay < 1:
+            kind, arguments = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            groups = layerwise_groups(
+                self.model,
+                self.get_decay_parameter_names(self.model),
+                learning_rate=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                layer_decay=self.layer_decay,
+            )
+            self.optimizer = kind(groups, **arguments)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
+
+    @property
+    def budget(self) -> TokenBudget:
+        """How many tokens are computed at once."""
+        budget: TokenBudget = next(of for of in self.callback_handler.callbacks if isinstance(of, TokenBudget))
+        return budget
+
+    def begin_update(self) -> Update:
+        """Return a new update, to which batches can be added."""
+        self.update, self._n_seen = Update(self), len(self._seen)
+        return self.update
+
+    def get_batch_samples(self, *args: Any) -> tuple[list[Any], Any]:
+        """Return the batches of the next update, and how many texts these are."""
+        self.begin_update()
+        batches: tuple[list[Any], Any] = super().get_batch_samples(*args)
+        return batches
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Add a batch's gradients, in pieces where memory is short; return its share of the loss, which is finite."""
+        return self.update.add(inputs, num_items_in_batch)
+
+    def compute_piece(self, inputs: Any, n_texts: Any) -> Tensor:
+        """Add the gradients of a batch, or of a piece of one; return its share of the loss of all `n_texts` texts."""
+        loss: Tensor = super().training_step(self.model_wrapped, inputs, n_texts)
+        return loss
+
+    def start_over(self) -> None:
+        """Forget what the update under way has computed so far."""
+        self.model.zero_grad()
+        del self._seen[self._n_seen :]
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if torch.isfinite(norm):
+            return norm
+        self.update.again_in_fp32("gradients are not finite")
+        return super()._clip_grad_norm(model)
+
+    def advice(self) -> str:
+        """Return what to do about a loss that is no longer a number."""
+        kept = self.state.best_model_checkpoint
+        where = f" The last good weights are in {kept}." if kept else ""
+        return f"Lower --learning-rate (it is {self.args.learning_rate:g}) and train anew.{where}"
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return what the objective makes of a batch, and keep the logits of its texts; in evaluation the plain loss.
+
+        The batch's mean loss is weighted by its share of the texts of all accumulated batches, so that these make the same
+        step as one large batch, the last ones of an epoch too.
+        """
+        reader = reading_windows(model, self.train_dataset.windows, self.budget.tokens)
+        if not model.training:
+            return super().compute_loss(reader, inputs, return_outputs, num_items_in_batch)
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
+        logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
+        self._seen.append((logits[0, 0].detach().float().cpu().numpy(), labels.cpu().numpy()))
+        loss = self.objective(logits, labels) / (num_items_in_batch / len(labels))
+        return (loss, passes[0]) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the scores of the averaged weights."""
-        with nullcontext() if self.average is None else self.average.in_use():
-            scores: dict[str, float] = super().evaluate(*args, **kwargs)
-        return scores
+        n_tokens = sum(len(ids) for ids in self.eval_dataset.ids)
+        averaged = nullcontext() if self.average is None else self.average.in_use()
+        with averaged, self.pace.measured("validating", n_tokens):
+            return evaluate_within_memory(partial(super().evaluate, *args, **kwargs), self.args)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self.args.output_dir)
+        patiently(
+            partial(self._write_checkpoint, super()._save_checkpoint, model, trial),
+            folder,
+            "What was saved before is safe: once the folder is back, "
+            f"`matinee train --resume {folder.parent}` goes on from the last whole checkpoint.",
+        )
+        # Nothing is resumed from where only weights are saved.
+        drop_old(folder, 1 if self.args.save_only_model else self.keep_checkpoints, self.state.best_global_step)
+
+    def _write_checkpoint(self, write: Callable[[Any, Any], None], model: nn.Module, trial: Any) -> None:
+        write(model, trial)
+        secure(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -130,23 +246,55 @@ class FineTuner(Trainer):  # type: ignore[misc]
         super().log(logs, *args, **kwargs)
 
 
+def _evaluation_loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG001 - the Trainer's
+    """Return the mean cross-entropy, whatever training minimises, so that runs can be compared."""
+    return torch.nn.functional.cross_entropy(outputs["logits"], labels)
+
+
+def _by_dropout_mask(logits: Tensor, n_labels: int) -> Tensor:
+    """Return logits under several dropout masks, shape (B, S * K), as (S, B, K)."""
+    return logits.reshape(len(logits), -1, n_labels).transpose(0, 1)
+
+
 class Collator:
     """Pads each batch to its own longest text, rounded up a little."""
 
-    def __init__(self, pad_id: int, longest: int) -> None:
+    def __init__(self, pad_id: int, longest: int, windows: Windows | None = None) -> None:
         self.pad_id = pad_id
         self.longest = longest
+        self.windows = windows
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Return `input_ids` and `attention_mask`, shape (n_texts, length), and `labels`, shape (n_texts,)."""
+        """Return `input_ids` and `attention_mask`, shape (n_texts, length), and `labels`, shape (n_texts,).
+
+        Where lower layers are frozen, `inputs_embeds` for `input_ids`: their states, shape (n_texts, length, hidden_size).
+        Where texts have windows, these for the texts, all of the first text first, and `n_windows`, shape (n_texts,).
+        """
+        # The labels come first: the Trainer counts the texts of a batch by its first entry.
+        texts = {"labels": torch.tensor([row["labels"] for row in rows])}
+        if self.windows is not None:
+            windows = [self._windows(row) for row in rows]
+            texts["n_windows"] = torch.tensor([len(of) for of in windows])
+            rows = [window for of in windows for window in of]
         input_ids, attention_mask = pad(
             [row["input_ids"] for row in rows], self.pad_id, multiple=LENGTH_STEP, at_most=self.longest
         )
-        return {
+        batch = {
+            **texts,
             "input_ids": torch.from_numpy(input_ids),
             "attention_mask": torch.from_numpy(attention_mask),
-            "labels": torch.tensor([row["labels"] for row in rows]),
         }
+        if "states" in rows[0]:
+            del batch["input_ids"]
+            batch["inputs_embeds"] = torch.zeros(*input_ids.shape, rows[0]["states"].shape[-1])
+            for padded, row in zip(batch["inputs_embeds"], rows, strict=True):
+                padded[: len(row["states"])] = row["states"]
+        return batch
+
+    def _windows(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return a text's inputs: ids, and states where there are any, cut alike."""
+        cut = {name: split_windows(row[name], self.windows) for name in ("input_ids", "states") if name in row}
+        return [dict(zip(cut, window, strict=True)) for window in zip(*cut.values(), strict=True)]
 
 
 def metrics_function(label_names: tuple[str, ...]) -> Any:

@@ -39,7 +39,7 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
     slices = find_slices(
         test.texts,
         token_lengths=None if test.token_lengths is None else test.token_lengths.tolist(),
-        max_length=None if test.token_lengths is None else settings.text.max_length,
+        max_length=None if test.token_lengths is None else settings.text.tokens_read(),
         groups=test.groups,
         patterns=settings.evaluation.slices,
     )
@@ -110,5 +110,4 @@ def carry_over(old: Mapping[str, Any], new: dict[str, Any]) -> None:
     found = {row["id"]: row for row in detailed_mistakes(old)}
     for row in detailed_mistakes(new):
         row |= {key: value for key, value in found.get(row["id"], {}).items() if key in {"words", "neighbours"}}
-    if "explanations" in old:
-        new["explanations"] = old["explanations"]
+    new |= {section: old[section] for section in ("explanations", "augmentation") if section in old}

@@ -14,6 +14,7 @@ from matinee.core import hub
 from matinee.core.errors import DataError, MatineeError, NotAvailableError, SettingsError, did_you_mean
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
+from matinee.core.settings import LINEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ def audit(
         ignore: Codes or names of findings to leave out: `"A305"`, `"html"`.
         offline: Never touch the network.
         flags: Settings as the command line gives them.
-        **settings: `text_column`, `label_column`, `encoding`, `encoder`, `max_length`, `lowercase`, `seed`.
+        **settings: `text_column`, `label_column`, `encoding`, `encoder`, `max_length`, `long`, `max_windows`, `lowercase`, `seed`.
 
     Raises:
         MatineeError: Anything that a user can put right; see `matinee.core.errors`.
@@ -247,13 +248,13 @@ def _judged_by_run(rows: Rows, groups: NDArray[np.int64], *, folder: RunFolder) 
 def _token_lengths(texts: Sequence[str], settings: Settings) -> TokenLengths | str:
     """Return how many tokens the encoder makes of the texts, of a sample where they are many, or why nobody knows."""
     from matinee.data.audit import TokenLengths
-    from matinee.model.encoders import TFIDF, check_known
+    from matinee.model.encoders import check_known
     from matinee.tokens import TextPreparation
 
     name = settings.model.encoder
     check_known(name)
-    if name == TFIDF:
-        return "The linear baseline reads texts whole."
+    if name in LINEAR:
+        return "A linear classifier reads texts whole."
     try:
         tokenizer = _tokenizer(name)
     except MatineeError as error:
@@ -263,11 +264,12 @@ def _token_lengths(texts: Sequence[str], settings: Settings) -> TokenLengths | s
         rows = np.sort(np.random.default_rng([settings.training.seed, 12]).choice(rows, _MOST_MEASURED, replace=False))
     whole: TextSettings = replace(settings.text, max_length=_NO_LIMIT)
     ids = TextPreparation.of(tokenizer, whole, None).encode([texts[row] for row in rows.tolist()])
+    n_special = tokenizer.num_special_tokens_to_add(is_pair=False)
     return TokenLengths(
         encoder=name,
-        max_length=settings.text.max_length,
+        max_length=settings.text.tokens_read(n_special),
         lengths=np.fromiter(map(len, ids), np.int64, len(ids)),
-        n_special=tokenizer.num_special_tokens_to_add(is_pair=False),
+        n_special=n_special,
         rows=rows,
     )
 

@@ -88,4 +88,5 @@ def _siblings(run: RunFolder) -> list[RunFolder]:
 
 def _but_for_seed(settings: Settings) -> dict[str, object]:
     """Return every setting that can change a score, except the seed."""
-    return {**replace(settings, evaluation=type(settings.evaluation)()).flat(), "seed": 0}
+    same = replace(settings, evaluation=type(settings.evaluation)(), tracking=type(settings.tracking)())
+    return {**same.flat(), "seed": 0}

@@ -45,8 +45,8 @@ def explain(
         run: Run folder, model folder or hub id.
         texts: Texts themselves; instead of `input`.
         input: A CSV, TSV, JSONL or Parquet file, a text file with one text a line, or `-` for standard input.
-        method: `"integrated_gradients"` (PyTorch classifiers, needs the extra `explain`), `"linear"` (the tf-idf
-            baseline), `"occlusion"` (any), or `"auto"`: the first of these that can be had.
+        method: `"integrated_gradients"` (PyTorch classifiers, needs the extra `explain`), `"linear"` (tf-idf and
+            nblr), `"occlusion"` (any), or `"auto"`: the first of these that can be had.
         label: Which label to explain; the one that each text is given where None.
         html: A file to write that shows the explanations: self-contained, opens from disk.
         text_column: Column that holds the texts; guessed where not given.

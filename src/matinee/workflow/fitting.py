@@ -14,29 +14,34 @@ import numpy as np
 from matinee.core.errors import SettingsError
 from matinee.core.files import file_sha256
 from matinee.core.interruption import check_interrupt
+from matinee.core.settings import LINEAR
 from matinee.core.types import Dataset, Predictions, Split
 from matinee.inference import predict
 from matinee.workflow.calibrating import Calibrated, calibrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
     from matinee.core.run import RunFolder
-    from matinee.core.settings import Settings, TextSettings
+    from matinee.core.settings import Settings
     from matinee.core.types import SplitName
     from matinee.inference import Predictor
-    from matinee.inference.backends.tfidf import TfidfPredictor
+    from matinee.inference.backends.linear import LinearPredictor
     from matinee.inference.backends.torch import TorchPredictor
-    from matinee.training import FitResult, FrozenEncoder
+    from matinee.training import AugmentedSplit, FitResult, FrozenEncoder
+    from matinee.training.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
 # Name of the predictor that was asked for, and of the baselines beside it, in predictions.parquet.
 CLASSIFIER, TFIDF, FROZEN = "classifier", "tfidf", "frozen_features"
+
+# Tokens, special ones not counted, that at least one training text should have.
+_SHORTEST = 3
 
 
 @dataclass
@@ -64,9 +69,10 @@ class Fitted:
         predictor: Ready to predict.
         predictions: By (split, predictor): validation and test, the classifier and its baselines.
         temperature: What the classifier's logits were divided by.
-        history: One plain dict per logged step; empty for tfidf.
-        kept_epoch: Whose weights the classifier has; None for tfidf.
+        history: One plain dict per logged step; empty for a linear classifier.
+        kept_epoch: Whose weights the classifier has; None for a linear classifier.
         vectors: By split, shape (n_texts, width), dense or sparse: texts whose vectors are near each other are alike.
+        augmentation: What was changed in the train texts, and examples of it; None where nothing was.
     """
 
     predictor: Predictor
@@ -75,6 +81,7 @@ class Fitted:
     history: list[dict[str, Any]] = field(default_factory=list)
     kept_epoch: float | None = None
     vectors: dict[SplitName, Any] = field(default_factory=dict)
+    augmentation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Tuned:
         result: What fine-tuning did.
         frozen: The encoder before fine-tuning; None where the head started at random.
         calibrated: How its probabilities were mended, and what it says of validation since.
+        augmentation: What was changed in the train texts, and examples of it; None where nothing was.
     """
 
     predictor: TorchPredictor
@@ -94,6 +102,7 @@ class Tuned:
     result: FitResult
     frozen: FrozenEncoder | None
     calibrated: Calibrated
+    augmentation: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -116,39 +125,58 @@ class LocatedEncoder:
 
 def locate_encoder(settings: Settings) -> LocatedEncoder:
     """Find the encoder, fetch it if need be, and check the settings against it, before anything else is spent."""
-    from matinee.model.encoders import TFIDF as LINEAR
     from matinee.model.encoders import locate
 
     name = settings.model.encoder
-    if name == LINEAR:
+    if name in LINEAR:
         return LocatedEncoder(name, None, "built-in")
     folder, source = locate(name)
     logger.info(f"Encoder {name}: {source}")
     return LocatedEncoder(name, folder, source)
 
 
-def check_encoder(encoder: LocatedEncoder, text: TextSettings) -> None:
-    """Raise SettingsError if the encoder cannot read texts as long as `max_length`."""
+def check_encoder(encoder: LocatedEncoder, settings: Settings) -> None:
+    """Raise SettingsError if the encoder or this machine cannot do what is asked for.
+
+    The encoder has no room for texts as long as `max_length`, or not so many layers to freeze; the machine has no bf16.
+    """
     if encoder.folder is None:
         return
     from matinee.model.classifier import load_config, longest_input
+    from matinee.model.freezing import n_frozen_layers
+    from matinee.model.precision import best_device, choose_precision
 
-    limit = longest_input(load_config(encoder.folder))
-    if limit is not None and text.max_length > limit:
-        raise SettingsError(f"--max-length must be at most {limit} for encoder {encoder.name}, got {text.max_length}.")
+    config, max_length = load_config(encoder.folder), settings.text.max_length
+    limit = longest_input(config)
+    if limit is not None and max_length > limit:
+        raise SettingsError(f"--max-length must be at most {limit} for encoder {encoder.name}, got {max_length}.")
+    n_frozen_layers(settings.training.freeze, config.num_hidden_layers)
+    choose_precision(settings.training.precision, best_device())
 
 
-def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder, watch: Watch) -> Fitted:
+def fit_dataset(
+    dataset: Dataset,
+    settings: Settings,
+    encoder: LocatedEncoder,
+    run: RunFolder,
+    watch: Watch,
+    trackers: Trackers | None = None,
+) -> Fitted:
     """Train what the settings ask for, and the baselines beside it; save the classifier into the run folder."""
     with watch.stage("baseline"):
-        linear = fit_linear(dataset, settings)
+        linear = fit_linear(dataset, settings, TFIDF)
         calibrated = calibrate(linear, dataset.splits["validation"], settings.training)
         predictions = _predict_hold_outs(linear, dataset, TFIDF, calibrated)
     if encoder.folder is None:
+        vectors = _tfidf_vectors(linear, dataset)
+        if encoder.name != TFIDF:
+            with watch.stage("fitting"):
+                linear = fit_linear(dataset, settings, encoder.name)
+                calibrated = calibrate(linear, dataset.splits["validation"], settings.training)
         _save_linear(linear, settings, run, calibrated)
-        same = {(split, CLASSIFIER): said for (split, _), said in predictions.items()}
-        return Fitted(linear, {**same, **predictions}, calibrated.temperature, vectors=_tfidf_vectors(linear, dataset))
-    tuned = fine_tune(dataset, settings, encoder, run, watch)
+        said = _predict_hold_outs(linear, dataset, CLASSIFIER, calibrated)
+        return Fitted(linear, {**said, **predictions}, calibrated.temperature, vectors=vectors)
+    tuned = fine_tune(dataset, settings, encoder, run, watch, trackers=trackers)
     _save_tuned(tuned, settings, run)
     with watch.stage("predicting"):
         said = _predict_hold_outs(tuned.predictor, dataset, CLASSIFIER, tuned.calibrated)
@@ -165,17 +193,19 @@ def fit_dataset(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, r
         tuned.result.history,
         tuned.result.kept_epoch,
         _tfidf_vectors(linear, dataset) if tuned.frozen is None else dict(tuned.frozen.features),
+        tuned.augmentation,
     )
 
 
-def fit_linear(dataset: Dataset, settings: Settings) -> TfidfPredictor:
-    """Return the linear baseline, fitted on the train split."""
-    from matinee.inference.backends.tfidf import TfidfPredictor
+def fit_linear(dataset: Dataset, settings: Settings, kind: str) -> LinearPredictor:
+    """Return a linear classifier, `"tfidf"` or `"nblr"`, fitted on the train split."""
+    from matinee.inference.backends.linear import LinearPredictor
+    from matinee.model.nblr import fit_nblr
     from matinee.model.tfidf import fit_tfidf
 
-    train = dataset.splits["train"]
-    model = fit_tfidf(train.texts, train.labels, len(dataset.label_names), seed=settings.training.seed)
-    return TfidfPredictor(model, dataset.label_names)
+    train, fit = dataset.splits["train"], {"tfidf": fit_tfidf, "nblr": fit_nblr}[kind]
+    model = fit(train.texts, train.labels, len(dataset.label_names), seed=settings.training.seed)
+    return LinearPredictor(model, dataset.label_names)
 
 
 def fine_tune(
@@ -185,6 +215,7 @@ def fine_tune(
     run: RunFolder,
     watch: Watch,
     *,
+    trackers: Trackers | None = None,
     throwaway: bool = False,
 ) -> Tuned:
     """Fine-tune the encoder on the train split and keep its best epoch on the validation split.
@@ -195,6 +226,7 @@ def fine_tune(
         encoder: Where it is.
         run: Where checkpoints go.
         watch: Told how long each stage takes.
+        trackers: Told of every logged step.
         throwaway: Whether the folder goes afterwards: nothing is kept for a resume then.
     """
     import transformers
@@ -204,53 +236,85 @@ def fine_tune(
     from matinee.model.classifier import build_classifier
     from matinee.model.load import prepare_texts
     from matinee.model.precision import best_device, choose_precision
-    from matinee.training import TokenizedSplit, fit, start_head
+    from matinee.model.windows import ATTENTION, add_window_query
+    from matinee.tokens.windows import Windows
+    from matinee.training import FitResult, TokenizedSplit, augment_split, fit, start_head
 
     assert encoder.folder is not None  # noqa: S101 - narrows a type
     seed, device = settings.training.seed, best_device()
     precision = choose_precision(settings.training.precision, device)
-    logger.info(f"Training on {device.type} in {precision}")
     transformers.set_seed(seed)
     tokenizer = load_tokenizer(encoder.folder)
     preparation = prepare_texts(tokenizer, settings.text)
     model = build_classifier(encoder.folder, settings.model, dataset.label_names).to(device)
+    windows = Windows.of(preparation.settings)
+    if windows is not None and windows.pooling == ATTENTION:
+        add_window_query(model)
     with watch.stage("tokenising"):
         ids = {name: preparation.encode(split.texts) for name, split in dataset.splits.items()}
+        _warn_of_short_texts(ids["train"], n_special=len(preparation.encode([""])[0]))
     frozen: FrozenEncoder | None = None
     if settings.model.head == "fitted":
         labels = dataset.splits["train"].labels
         with watch.stage("fitted head"):
-            frozen = start_head(model, ids, labels, pad_id=preparation.pad_id, precision=precision, seed=seed)
+            frozen = start_head(
+                model, ids, labels, pad_id=preparation.pad_id, precision=precision, seed=seed, windows=windows
+            )
     transformers.set_seed(seed)
-    with watch.stage("fine-tuning"):
-        result = fit(
-            model,
-            TokenizedSplit(ids["train"], dataset.splits["train"].labels),
-            TokenizedSplit(ids["validation"], dataset.splits["validation"].labels),
-            settings.training,
-            label_names=dataset.label_names,
-            pad_id=preparation.pad_id,
-            precision=precision,
-            run=run,
-            throwaway=throwaway,
-        )
+    with watch.stage("tokenising"):
+        augmented = augment_split(dataset.splits["train"], ids["train"], preparation, model, settings.training, windows)
+    result = FitResult([], 0.0, 0)  # what `--freeze all` stops at
+    if settings.training.freeze != "all":
+        with watch.stage("fine-tuning"):
+            result = fit(
+                model,
+                augmented or TokenizedSplit(ids["train"], dataset.splits["train"].labels, windows=windows),
+                TokenizedSplit(ids["validation"], dataset.splits["validation"].labels, windows=windows),
+                settings.training,
+                label_names=dataset.label_names,
+                pad_id=preparation.pad_id,
+                precision=precision,
+                run=run,
+                trackers=trackers,
+                throwaway=throwaway,
+                start_is_candidate=settings.training.keep_fitted_head and settings.model.head == "fitted",
+                to_predict=sum(len(row) for name, of in ids.items() if name in {"validation", "test"} for row in of),
+            )
     predictor = TorchPredictor(model, preparation, dataset.label_names)
     with watch.stage("calibrating"):
         calibrated = calibrate(predictor, dataset.splits["validation"], settings.training)
-    return Tuned(predictor, tokenizer, result, frozen, calibrated)
+    return Tuned(predictor, tokenizer, result, frozen, calibrated, _augmentation(settings, augmented))
 
 
-def _save_linear(predictor: TfidfPredictor, settings: Settings, run: RunFolder, calibrated: Calibrated) -> None:
-    from matinee.model.artifact import ClassifierInfo, save_tfidf
+def _warn_of_short_texts(ids: Sequence[NDArray[np.int32]], n_special: int) -> None:
+    """Say so if no text is longer than a word or two: most likely the text column is another one."""
+    longest = max(len(row) for row in ids) - n_special
+    if longest < _SHORTEST:
+        logger.warning(
+            f"All {len(ids):,} training texts are shorter than {_SHORTEST} tokens (the longest has {longest}): there is "
+            "little to learn from. Is --text-column the right one?"
+        )
+
+
+def _augmentation(settings: Settings, augmented: AugmentedSplit | None) -> dict[str, Any] | None:
+    """Return names and examples for `analysis.json`; None where the train texts are learned from as they are."""
+    from matinee.data import Augmentations
+
+    names = Augmentations.parse(settings.training.augment).names
+    return {"names": names, "examples": augmented.examples() if augmented else []} if names else None
+
+
+def _save_linear(predictor: LinearPredictor, settings: Settings, run: RunFolder, calibrated: Calibrated) -> None:
+    from matinee.model.artifact import ClassifierInfo, save_linear
 
     info = ClassifierInfo(
-        "tfidf",
+        predictor.model.kind,
         settings.model.encoder,
         predictor.label_names,
         temperature=calibrated.temperature,
         threshold=predictor.threshold,
     )
-    save_tfidf(run.model, predictor.model, info, calibrated.validation)
+    save_linear(run.model, predictor.model, info, calibrated.validation)
 
 
 def _save_tuned(tuned: Tuned, settings: Settings, run: RunFolder) -> None:
@@ -280,7 +344,7 @@ def _predict_hold_outs(
     return {("validation", name): calibrated.validation, ("test", name): test}
 
 
-def _tfidf_vectors(linear: TfidfPredictor, dataset: Dataset) -> dict[SplitName, Any]:
+def _tfidf_vectors(linear: LinearPredictor, dataset: Dataset) -> dict[SplitName, Any]:
     return {name: linear.model.vectors(dataset.splits[name].texts) for name in ("train", "test")}
 
 

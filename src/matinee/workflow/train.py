@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
 from matinee.core.environment import describe_environment
-from matinee.core.errors import InterruptedTrainingError, RunError, SettingsError
+from matinee.core.errors import InterruptedTrainingError, RunError, SettingsError, UnreachableError
 from matinee.core.files import write_json
 from matinee.core.interruption import interrupts_held
 from matinee.core.run import RunFolder
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matinee.core.settings import Settings
     from matinee.core.types import Dataset, Predictions
     from matinee.inference import Predictor
+    from matinee.training.trackers import Trackers
     from matinee.workflow.fitting import Fitted, LocatedEncoder
 
 logger = logging.getLogger(__name__)
@@ -147,21 +148,25 @@ def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
 
 def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
     """Find encoder and data and check them, before a folder is made."""
-    from matinee.data import load_dataset
+    from matinee.data import Augmentations, load_dataset
     from matinee.model.encoders import check_known
+    from matinee.training.trackers import check_trackers
 
     check_known(settings.model.encoder)
+    check_trackers(settings.tracking.track)
     check_codes(settings)
+    Augmentations.parse(settings.training.augment)
     dataset = load_dataset(settings.data, seed=settings.training.seed)
     if settings.training.optimise is not None and len(dataset.label_names) != 2:
         raise SettingsError(f"--optimise needs two labels; {dataset.name} has {len(dataset.label_names)}.")
     encoder = locate_encoder(settings)
-    check_encoder(encoder, settings.text)
+    check_encoder(encoder, settings)
     return encoder, dataset
 
 
 def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder) -> Run:
     from matinee.data import write_seen
+    from matinee.training.trackers import tracked
 
     write_json(
         run.environment,
@@ -181,10 +186,13 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
             logger.info(f"Audit {finding['code']}: {finding['title']}")
     for folder in (run.checkpoints, run.figures):
         folder.mkdir(exist_ok=True)
-    fitted = fit_dataset(dataset, settings, encoder, run, watch)
-    with watch.stage("report"):
-        metrics, analysis = _report(fitted, run, settings, dataset, watch)
-    run.finish(watch.seconds)
+    with tracked(run, settings) as trackers:
+        fitted = fit_dataset(dataset, settings, encoder, run, watch, trackers)
+        with watch.stage("report"):
+            metrics, analysis = _report(fitted, run, settings, dataset, watch)
+        run.finish(watch.seconds)
+        _drop_what_only_a_resume_needs(run)
+        _keep_results(trackers, run, fitted, metrics)
     test = fitted.predictions["test", CLASSIFIER]
     return Run(
         run.path,
@@ -221,6 +229,8 @@ def _report(
     add_neighbours(analysis, dataset, fitted.vectors)
     analysis["explanations"] = explain_rows(fitted.predictor, detailed_mistakes(analysis), seed=settings.training.seed)
     analysis["checks"] = check_run(run, settings, said["test", CLASSIFIER], metrics, analysis)
+    if fitted.augmentation is not None:
+        analysis["augmentation"] = fitted.augmentation
     write_json(run.metrics, metrics)
     write_json(run.analysis, analysis)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
@@ -228,6 +238,20 @@ def _report(
     today = datetime.now(UTC).date().isoformat()
     write_page(run, run.report, said, analysis, seconds=watch.seconds, completed=today)
     return metrics, analysis
+
+
+def _keep_results(trackers: Trackers, run: RunFolder, fitted: Fitted, metrics: dict[str, Any]) -> None:
+    """Have the trackers keep the test scores and the files of a complete run."""
+    scores = {f"test_{name}": score["value"] for name, score in metrics["test"].items() if isinstance(score, dict)}
+    trackers.log(max((row["step"] for row in fitted.history), default=0), scores)
+    trackers.artifacts(run)
+
+
+def _drop_what_only_a_resume_needs(run: RunFolder) -> None:
+    if any(run.checkpoints.iterdir()):
+        from matinee.training.checkpoints import keep_weights_only
+
+        keep_weights_only(run.checkpoints)
 
 
 def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:
@@ -249,7 +273,10 @@ def _new_run_dir(settings: Settings) -> Path:
 
 @contextmanager
 def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
-    """Remove the folder again if training fails before there is a checkpoint; on Ctrl-C it stays, to be resumed."""
+    """Remove the folder again if training fails before there is a checkpoint.
+
+    On Ctrl-C, and where its drive is away, it stays, to be resumed.
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -257,7 +284,7 @@ def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
             f"Interrupted. Continue with `matinee train --resume {run.path}`: from the last checkpoint, or from the start "
             "where there is none yet."
         ) from interrupt
-    except InterruptedTrainingError:
+    except (InterruptedTrainingError, UnreachableError):
         raise
     except BaseException:
         if not any(run.checkpoints.glob("checkpoint-*/trainer_state.json")):

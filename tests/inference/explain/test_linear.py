@@ -1,4 +1,4 @@
-"""The linear baseline's own reasons, against its coefficients."""
+"""A linear classifier's own reasons, against its coefficients."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matinee.inference.backends.tfidf import TfidfPredictor
+from matinee.inference.backends.linear import LinearPredictor
 from matinee.inference.explain import explain
 from matinee.inference.explain.explanation import log_odds
 from matinee.inference.explain.linear import _characters, _pairs
+from matinee.model.nblr import fit_nblr
 from matinee.model.tfidf import fit_tfidf
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_rows):
     labels = np.array([label == "positive" for _, label in tiny_rows], dtype=np.int64)
-    return TfidfPredictor(fit_tfidf([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
+    return LinearPredictor(fit_tfidf([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
 
 
 @pytest.fixture(scope="module")
 def three(tiny_rows):
     labels = np.array([index % 3 for index in range(len(tiny_rows))], dtype=np.int64)
     texts = [f"{text} {['red', 'green', 'blue'][index % 3]}" for index, (text, _) in enumerate(tiny_rows)]
-    return TfidfPredictor(fit_tfidf(texts, labels, 3, seed=0), ("r", "g", "b"))
+    return LinearPredictor(fit_tfidf(texts, labels, 3, seed=0), ("r", "g", "b"))
+
+
+@pytest.fixture(scope="module")
+def nb_weighted(tiny_rows):
+    labels = np.array([label == "positive" for _, label in tiny_rows], dtype=np.int64)
+    return LinearPredictor(fit_nblr([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
 
 
 TEXTS = [
@@ -55,8 +62,8 @@ def test_each_word_gets_its_features_part(predictor):
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "", "unheard-of nonsense", "映画"])
-def test_it_sums_exactly(predictor, three, text):
-    for each in (predictor, three):
+def test_it_sums_exactly(predictor, three, nb_weighted, text):
+    for each in (predictor, three, nb_weighted):
         for label, name in enumerate(each.label_names):
             (found,) = explain(each, [text], label=name)
             assert found.gap == pytest.approx(0, abs=1e-9)
@@ -83,7 +90,7 @@ def test_the_word_that_decides_stands_first(three):
 
 
 def test_characters_sum_too():
-    predictor = TfidfPredictor(
+    predictor = LinearPredictor(
         fit_tfidf(["👍 👍", "👎", "👍", "👎 👎"] * 5, np.array([1, 0, 1, 0] * 5), 2, seed=0), ("-", "+")
     )
     (found,) = explain(predictor, ["👍 👍👎"], label="+")

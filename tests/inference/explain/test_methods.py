@@ -25,7 +25,7 @@ def test_auto_takes_what_fits_best(lexicon, transformer, monkeypatch, caplog):
     [
         ({"method": "oclusion"}, "Did you mean 'occlusion'"),
         ({"method": "integrated_gradients"}, "needs a PyTorch classifier; for this classifier take occlusion"),
-        ({"method": "linear"}, "needs the tf-idf baseline"),
+        ({"method": "linear"}, "needs a linear classifier"),
         ({"label": "goood"}, "Did you mean 'good'"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matinee.inference.backends.tfidf import TfidfPredictor
+from matinee.inference.backends.linear import LinearPredictor
 from matinee.inference.explain import explain
 from matinee.model.tfidf import fit_tfidf
 
@@ -52,7 +52,7 @@ def test_of_a_long_text_groups_come_first_and_the_strongest_words_by_themselves(
 
 def test_a_megabyte_is_bounded(tiny_rows):
     labels = np.array([label == "positive" for _, label in tiny_rows], dtype=np.int64)
-    predictor = TfidfPredictor(fit_tfidf([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
+    predictor = LinearPredictor(fit_tfidf([text for text, _ in tiny_rows], labels, 2, seed=0), ("negative", "positive"))
     text = "the film was dreadful! " * 45_000
     n_texts = 0
     inner = predictor.probabilities

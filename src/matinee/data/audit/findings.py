@@ -76,7 +76,8 @@ CHECKS: dict[str, Check] = {
     ),
     "A401": Check(
         "truncation",
-        "The encoder does not see the rest: raise --max-length (slower), or choose what is kept by --truncation.",
+        "The encoder does not see the rest: raise --max-length, read long texts in --long windows (both are slower), or "
+        "choose what is kept by --truncation.",
     ),
     "A501": Check(
         "likely-label-errors",

@@ -41,7 +41,7 @@ class TokenLengths:
 
     Attributes:
         encoder: Its name.
-        max_length: Tokens that it sees, special tokens included.
+        max_length: Tokens that it sees of a text, in all its windows where it has several; special tokens included.
         lengths: Tokens of each measured text, special tokens included; shape (n_measured,).
         n_special: How many of them are special tokens, which are never cut off.
         rows: Which rows were measured, shape (n_measured,): all, or a random sample.

@@ -44,7 +44,8 @@ def truncation_loss(facts: CheckFacts) -> Found | None:
     if not is_number(tokens) or tokens < SOME_LOST:
         return None
     where = f", in {percent(texts)} of the texts" if is_number(texts) else ""
-    words = f"Nothing beyond {at(cut, 'max_length')} tokens is read: {percent(tokens)} of all tokens are lost{where}."
+    most = f"At most {at(cut, 'max_length')} tokens of a text are read"
+    words = f"{most}: {percent(tokens)} of all tokens are lost{where}."
     return Found(words, "warning" if tokens >= MUCH_LOST else "info")
 
 
@@ -99,7 +100,8 @@ CHECKS = (
         "Much of the texts is never read",
         "Reported where at least 10 % of all tokens lie beyond the maximum length and are thrown away; a warning "
         "from 25 % on. See in the slices whether texts that are cut are classified worse.",
-        "Raise --max-length (slower), or choose with --truncation which part is kept.",
+        "Raise --max-length or read long texts in windows with --long windows (both are slower), or choose with "
+        "--truncation which part is kept.",
         truncation_loss,
     ),
     Check(

@@ -10,6 +10,8 @@ from matinee.model.classifier import divide_logits
 from matinee.model.features import run_batches
 from matinee.model.linear import softmax
 from matinee.model.precision import best_device
+from matinee.model.windows import pool_rows, window_rows
+from matinee.tokens.windows import Windows, all_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +46,11 @@ class TorchPredictor:
         if len(texts) == 0:
             return np.empty((0, len(self.label_names)))
         ids = self.preparation.encode(texts)
-        logits = run_batches(self.model, self._logits, ids, self.preparation.pad_id, "fp32", "Predicting")
-        return softmax(logits)
+        windows = Windows.of(self.preparation.settings)
+        inputs, counts = all_windows(ids, windows)
+        unit = "texts" if len(inputs) == len(texts) else "windows"
+        rows = run_batches(self.model, self._rows, inputs, self.preparation.pad_id, "fp32", "Predicting", unit)
+        return softmax(pool_rows(rows, counts, windows))
 
-    def _logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+    def _rows(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return window_rows(self.model(input_ids=input_ids, attention_mask=attention_mask))

@@ -1,4 +1,4 @@
-"""The linear baseline explains itself: a word's share of the label's log-odds is its tf-idf value times its weight."""
+"""A linear classifier explains itself: a word's share of the label's log-odds is its feature's value times its weight."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matinee.inference.backends.tfidf import TfidfPredictor
+    from matinee.inference.backends.linear import LinearPredictor
+    from matinee.model.bag_of_words import BagOfWords
     from matinee.model.linear import LinearHead
-    from matinee.model.tfidf import TfidfModel
 
     _Spans = list[tuple[int, int]]
 
 _STEPS = 64
 
 
-def linear(predictor: TfidfPredictor, reading: Reading, label: int) -> Attribution:
+def linear(predictor: LinearPredictor, reading: Reading, label: int) -> Attribution:
     """Attribute a label's log-odds to the words of a text: exact, from the coefficients.
 
     A feature's contribution (its value times its weight) is divided among its occurrences, that of a word pair half and
@@ -66,7 +66,7 @@ def _odds(logits: NDArray[np.float64], label: int) -> float:
     return float(logits[label] - np.logaddexp.reduce(np.delete(logits, label)))
 
 
-def _occurrences(model: TfidfModel, text: str, wanted: Container[int]) -> Iterator[tuple[int, _Spans]]:
+def _occurrences(model: BagOfWords, text: str, wanted: Container[int]) -> Iterator[tuple[int, _Spans]]:
     """Yield each occurrence of a wanted feature: its column, and the places of its parts in the prepared text."""
     vocabulary, (shortest, longest) = model.vectorizer.vocabulary_, model.vectorizer.ngram_range
     found = _characters(text, shortest, longest) if model.vectorizer.analyzer == "char_wb" else None

@@ -52,7 +52,7 @@ def explain(
     Args:
         predictor: Any.
         texts: Any, the empty one too.
-        method: `"integrated_gradients"` (PyTorch classifiers), `"linear"` (the tf-idf baseline), `"occlusion"` (any), or
+        method: `"integrated_gradients"` (PyTorch classifiers), `"linear"` (tf-idf and nblr), `"occlusion"` (any), or
             `"auto"`: the first of these that can be had.
         label: Which label to explain; the one that each text is given where None.
         most_steps: Bound of integrated gradients; 8 are enough to order the words, but leave a larger gap.
@@ -108,7 +108,12 @@ def choose_method(predictor: Predictor, method: str = AUTO) -> str:
             return OCCLUSION
         return fitting
     if method not in {fitting, OCCLUSION}:
-        needed = {INTEGRATED_GRADIENTS: "a PyTorch classifier", LINEAR: "the tf-idf baseline"}[method]
+        if method == INTEGRATED_GRADIENTS and _reads_windows(predictor):
+            raise SettingsError(
+                f"--method {method} needs a classifier that reads a text at once, and this one reads windows; take "
+                f"{OCCLUSION} or auto."
+            )
+        needed = {INTEGRATED_GRADIENTS: "a PyTorch classifier", LINEAR: "a linear classifier"}[method]
         raise SettingsError(f"--method {method} needs {needed}; for this classifier take {fitting} or auto.")
     return method
 
@@ -116,13 +121,19 @@ def choose_method(predictor: Predictor, method: str = AUTO) -> str:
 def _fitting(predictor: Predictor) -> str:
     """Return the method made for a predictor; a back end whose module nobody has imported made none."""
     for name, kind, method in (
-        ("tfidf", "TfidfPredictor", LINEAR),
+        ("linear", "LinearPredictor", LINEAR),
         ("torch", "TorchPredictor", INTEGRATED_GRADIENTS),
     ):
         module = sys.modules.get(f"matinee.inference.backends.{name}")
         if module is not None and isinstance(predictor, getattr(module, kind)):
-            return method
+            return OCCLUSION if _reads_windows(predictor) else method
     return OCCLUSION
+
+
+def _reads_windows(predictor: Any) -> bool:
+    """Return whether long texts are several inputs, which no single line leads to from a masked text."""
+    preparation = getattr(predictor, "preparation", None)
+    return preparation is not None and preparation.settings.long == "windows"
 
 
 def _attribute(

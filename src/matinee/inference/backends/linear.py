@@ -1,4 +1,4 @@
-"""Predicts with the linear baseline."""
+"""Predicts with a linear classifier of words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matinee.model.tfidf import TfidfModel
+    from matinee.model.bag_of_words import BagOfWords
 
 
-class TfidfPredictor:
-    """tf-idf and logistic regression."""
+class LinearPredictor:
+    """Weighted counts of words and logistic regression: `tfidf` or `nblr`."""
 
-    def __init__(self, model: TfidfModel, label_names: tuple[str, ...], threshold: float | None = None) -> None:
+    def __init__(self, model: BagOfWords, label_names: tuple[str, ...], threshold: float | None = None) -> None:
         self.model = model
         self.label_names = label_names
         self.threshold = threshold
