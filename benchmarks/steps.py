@@ -80,7 +80,7 @@ def stock_steps(encoder, texts, labels):
 
 
 def matinee_steps(encoder, texts, labels, **settings):
-    """Train with matinee's default recipe for an epoch; batch, length and learning rate are those of the stock way.
+    """Train with matinee's defaults for an epoch; batch, length and learning rate are those of the stock way, no layer is frozen.
 
     The head starts at random: what a fitted one costs, once and before the first step, is no matter of epochs.
     """
@@ -91,7 +91,9 @@ def matinee_steps(encoder, texts, labels, **settings):
     from matinee.workflow.recipes import read_recipe
 
     equal = {"batch_size": BATCH_SIZE, "max_length": MAX_LENGTH, "learning_rate": LEARNING_RATE, "epochs": 1}
-    resolved = resolve(read_recipe("imdb-minilm"), Layer({**equal, "head": "random", **settings}))
+    # The recipe freezes two layers. Here both sides train all of them.
+    equal = {**equal, "head": "random", "freeze": None}
+    resolved = resolve(read_recipe("imdb-minilm"), Layer({**equal, **settings}))
     whole = Split([str(row) for row in range(len(texts))], list(texts), np.asarray(labels, dtype=np.int64))
     # Enough to keep a best epoch by; evaluations are not timed.
     few = whole.take(np.arange(min(16, len(texts))))

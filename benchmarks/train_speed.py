@@ -9,7 +9,8 @@ stands for all of it (`timed` in the results says which):
 - matinee: a whole epoch, in its own order, over 256 or 512 of the reviews, spread by length like all; every step counts.
 
 DistilBERT is full size and has random weights, on which speed does not depend. Then, in one process, each part alone: the
-stock step, and one switch after the other until it is matinee's (`ablation`). Equal quality is shown by accuracy.py.
+stock step, and one switch after the other until it is matinee's; then frozen embeddings, which matinee has on request
+(`ablation`). What accuracy.py compares differs in length, batch and learning rate: it tells quality, not at this speed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, DistilBertConfig, ModernBertConfig, MPNetConfig, RobertaConfig
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    RobertaConfig,
+)
 
 from matinee.core.errors import SettingsError
 from matinee.model.classifier import MeanPooledClassifier
@@ -77,7 +85,7 @@ def test_embeddings_alone(model):
     assert freeze(model, "embeddings") == 0
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert frozen
-    assert all("embeddings" in name for name in frozen)
+    assert all("embeddings" in name or "relative_attention_bias" in name for name in frozen)
 
 
 def test_nothing_is_frozen_where_nothing_is_asked(model):
@@ -94,3 +102,17 @@ def test_the_memory_that_states_take(model):
     states = lower_states(model, 1, IDS, 0, "bf16")
     assert states_bytes(model, IDS, "bf16") == sum(state.numel() * 2 for state in states)
     assert states[0].dtype == torch.bfloat16
+
+
+def test_what_frozen_states_depend_on_is_frozen_too():
+    """MPNet's layers share the embeddings of relative positions: were they trained, frozen states would grow stale."""
+    model = MeanPooledClassifier(AutoModel.from_config(CONFIGS["mpnet"]), 2, 0.1)
+    freeze(model, "1")
+    assert not model.encoder.encoder.relative_attention_bias.weight.requires_grad
+
+
+def test_embeddings_of_another_width_are_refused():
+    config = ElectraConfig(**SMALL, embedding_size=16)
+    model = MeanPooledClassifier(AutoModel.from_config(config), 2, 0.1)
+    with pytest.raises(SettingsError, match="ElectraModel, whose embeddings have a width of their own"):
+        freeze(model, "1")

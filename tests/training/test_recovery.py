@@ -185,6 +185,7 @@ def test_out_of_memory_half_way_makes_the_same_update(tmp_path, tiny_encoder, sp
     lines = [record.getMessage() for record in caplog.records if "Out of memory" in record.getMessage()]
     assert len(lines) == failing.n_errors
     assert "16 texts of 48 tokens" in lines[0]
+    assert "pieces of at most 384 tokens" in lines[0]
     assert short.budget.tokens <= 16 * 48 // 2
 
 

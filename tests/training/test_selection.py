@@ -191,7 +191,9 @@ def test_it_changes_what_is_kept_and_nothing_else(tmp_path, tiny_encoder, splits
 
 
 def test_any_metric_can_choose(tmp_path, tiny_encoder, splits):
-    _, _, result = Training(tmp_path / "run", tiny_encoder, splits, learning_rate=0.03, selection_metric="brier").go()
+    _, _, result = Training(
+        tmp_path / "run", tiny_encoder, splits, learning_rate=0.03, selection_metric="brier", keep_fitted_head=False
+    ).go()
     rows = [row for row in result.history if "eval_brier" in row and row["epoch"] > 0]
     assert result.kept_epoch == min(rows, key=lambda row: row["eval_brier"])["epoch"]
 

@@ -140,7 +140,7 @@ class TrainingSettings:
     """Peak learning rate of AdamW."""
 
     freeze: str | None = None
-    """What stays as it is: `embeddings`, a number of lower layers (and the embeddings below them), or `all`, which leaves the fitted head alone and takes seconds; nothing where not given."""
+    """What stays as it is: `embeddings`, a number of lower layers (and the embeddings below them), or `all`, which stops after the fitted head; nothing where not given. States of frozen layers are computed once and kept in memory."""
 
     weight_decay: Annotated[float, Between(0, 1)] = 0.01
     """AdamW's weight decay; biases and layer norms are spared."""
@@ -302,10 +302,15 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         wrong.append(("freeze", "all needs a fitted head: a random one would learn nothing"))
     if training.learning_rate == 0:
         wrong.append(("learning_rate", "must be above 0: nothing would be learned"))
-    return wrong + _contradictions_of_objective(model, training)
+    return wrong + _contradictions_of_objective(settings)
 
 
-def _contradictions_of_objective(model: ModelSettings, training: TrainingSettings) -> list[tuple[str, str]]:
+def _objective_of(training: TrainingSettings) -> tuple[object, ...]:
+    return training.loss, training.label_smoothing, training.class_weights, training.sampling, training.r_drop
+
+
+def _contradictions_of_objective(settings: Settings) -> list[tuple[str, str]]:
+    model, text, training = settings.model, settings.text, settings.training
     no_dropout = model.dropout == 0
     mixes = any(name.partition(":")[0].strip() == "mixup" for name in training.augment or ())
     rules = [
@@ -331,6 +336,17 @@ def _contradictions_of_objective(model: ModelSettings, training: TrainingSetting
             "needs pooling 'mean' or 'attention'",
         ),
         ("augment", mixes and model.pooling == "cls", "mixup needs pooling 'mean' or 'attention'"),
+        (
+            "augment",
+            text.long == "windows"
+            and any(name.partition(":")[0].strip() == "window" for name in training.augment or ()),
+            "window takes a part of a text, and long 'windows' reads all of it: take one of them",
+        ),
+        (
+            "freeze",
+            training.freeze == "all" and _objective_of(training) != _objective_of(TrainingSettings()),
+            "all trains no step: loss, label_smoothing, class_weights, sampling and r_drop would do nothing",
+        ),
         (
             "reinit_layers",
             model.reinit_layers > 0 and training.freeze == "all",

@@ -16,7 +16,7 @@ from torch import nn
 from matinee.core.errors import SettingsError
 from matinee.core.progress import progress
 from matinee.model.fast import fast_kernels, transformer_of
-from matinee.model.layers import encoder_layers
+from matinee.model.layers import encoder_layers, parameter_depths
 from matinee.model.precision import autocast
 from matinee.tokens import LENGTH_STEP, length_batches, pad
 
@@ -46,9 +46,15 @@ def freeze(model: Any, how: str | None) -> int:
     base = transformer_of(model).base_model
     layers = encoder_layers(base, "freeze")
     n_frozen = n_frozen_layers(how, len(layers))
-    base.embeddings.requires_grad_(requires_grad=False)
-    for part in layers[:n_frozen]:
-        part.requires_grad_(requires_grad=False)
+    if n_frozen and hasattr(base, "embeddings_project"):
+        raise SettingsError(
+            f"--freeze {n_frozen} cannot be used with {type(base).__name__}, whose embeddings have a width of their own: take embeddings."
+        )
+    depths = parameter_depths(base, base)
+    for name, parameter in base.named_parameters():
+        # Embeddings of relative positions lie deepest, though upper layers read them too: frozen states depend on them.
+        if depths[name] >= len(layers) - n_frozen:
+            parameter.requires_grad_(requires_grad=False)
     for part in (base.embeddings, *layers[:n_frozen]) if n_frozen else ():
         for module in part.modules():
             if isinstance(module, nn.Dropout):

@@ -41,7 +41,7 @@ _NOISE = ("total_flos", "_runtime", "_per_second", "train_loss")
 def history_rows(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the Trainer's log as one plain dict per logged step, without its speed figures."""
     rows = [
-        {name: value for name, value in row.items() if not any(noise in name for noise in _NOISE)}
+        {name: _finite(value) for name, value in row.items() if not any(noise in name for noise in _NOISE)}
         for row in log_history
     ]
     return [row for row in rows if set(row) - {"step", "epoch"}]
@@ -111,7 +111,9 @@ class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
         best, score = state.best_metric, metrics[f"eval_{self.metric}"]
         if best is None or not state.global_step:
             return
-        if score >= best - _ERRORS * math.sqrt(best * (1 - best) / self.n_validation):
+        # The fitted head was there first, and the reasons for the later one do not hold for it: an epoch must match it.
+        errors = _ERRORS if state.best_global_step else 0
+        if score >= best - errors * math.sqrt(best * (1 - best) / self.n_validation):
             state.best_global_step = state.global_step
 
 
@@ -242,8 +244,8 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
             signal.signal(signal.SIGINT, self._previous)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Have the state saved now. At the last step of an epoch the Trainer saves by itself, after its evaluation."""
-        if self.asked and state.epoch != int(state.epoch):
+        """Have the state saved now. At the last step of an epoch, or of all, the Trainer saves by itself, after evaluating."""
+        if self.asked and state.epoch != int(state.epoch) and state.global_step < state.max_steps:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -101,7 +101,7 @@ def drop_old(folder: Path, keep: int, best_step: int | None) -> None:
     best = [path for path in checkpoints if _step(path) == best_step]
     others = [path for path in checkpoints if path not in best]
     n_others = max(keep - len(best), 0 if checkpoints[-1:] == best else 1)
-    for path in others[: len(others) - n_others]:
+    for path in others[: max(0, len(others) - n_others)]:
         shutil.rmtree(path, ignore_errors=True)
         checkpoints.remove(path)
     for path in checkpoints[: -min(keep, _RESUMABLE)]:

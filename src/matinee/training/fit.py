@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import TrainerState
 
+from matinee.core.environment import describe_machine
 from matinee.core.files import patiently, storage_errors
 from matinee.core.progress import progress
 from matinee.evaluation import METRICS
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -57,8 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Bytes of frozen layers' states that are kept in memory at most.
-_MOST_STATES = 4e9
+# Frozen layers' states that are kept in memory at most: bytes, and their share of the machine's memory.
+_MOST_STATES, _MOST_OF_MEMORY = 4e9, 0.2
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,9 @@ def _freeze(
     if isinstance(train, AugmentedSplit):
         logger.info("Frozen layers are computed anew in each epoch: augmentation changes the texts")
         return train, validation
-    if n_bytes > _MOST_STATES:
+    if next(model.parameters()).device.type != "cpu":
+        return train, validation  # copying states to an accelerator takes longer than computing them there
+    if n_bytes > min(_MOST_STATES, _MOST_OF_MEMORY * (describe_machine()["memory_gb"] or np.inf) * 1e9):
         logger.info(f"Frozen layers are computed anew in each epoch: their states would take {n_bytes / 1e9:.0f} GB")
         return train, validation
     train, validation = (

@@ -150,7 +150,12 @@ def check_encoder(encoder: LocatedEncoder, settings: Settings) -> None:
     limit = longest_input(config)
     if limit is not None and max_length > limit:
         raise SettingsError(f"--max-length must be at most {limit} for encoder {encoder.name}, got {max_length}.")
-    n_frozen_layers(settings.training.freeze, config.num_hidden_layers)
+    n_frozen = n_frozen_layers(settings.training.freeze, config.num_hidden_layers)
+    if n_frozen + settings.model.reinit_layers > config.num_hidden_layers:
+        raise SettingsError(
+            f"--freeze {n_frozen} and --reinit-layers {settings.model.reinit_layers} overlap: encoder {encoder.name} has "
+            f"{config.num_hidden_layers} layers, and a fresh one must be trained."
+        )
     choose_precision(settings.training.precision, best_device())
 
 

@@ -69,7 +69,10 @@ class MLflow:
             write_json(kept, {"run_id": self._run_id, **({"store": uri} if is_ours else {})})
             self._keep_params(settings)
         if is_ours:
-            logger.info(f"MLflow: run {self._run_id} in {uri}, to be seen with `mlflow ui --backend-store-uri {uri}`")
+            # The page is in mlflow alone, not in the smaller mlflow-skinny of the extra.
+            logger.info(
+                f"MLflow: run {self._run_id}; with mlflow installed, `mlflow ui --backend-store-uri {uri}` shows it"
+            )
         else:
             logger.info(f"MLflow: run {self._run_id}")
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from matinee.core.files import write_json
 from matinee.core.hub import is_offline
@@ -110,7 +110,7 @@ class WeightsAndBiases:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _mode(wandb: Any) -> str | None:
+def _mode(wandb: Any) -> Literal["offline"] | None:
     """Return `"offline"` where nothing may be sent, or there is no account to send it to; else None: the user's own choice."""
     if is_offline():
         return "offline"
