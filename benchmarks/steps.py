@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ def matinee_steps(encoder, texts, labels, **settings):
 
     The head starts at random: what a fitted one costs, once and before the first step, is no matter of epochs.
     """
+    import matinee.training.fit  # noqa: F401 - timed_reading looks for it
     from matinee.core.run import RunFolder
     from matinee.core.schema import Layer, resolve
     from matinee.core.types import Dataset, Split
@@ -98,7 +100,7 @@ def matinee_steps(encoder, texts, labels, **settings):
     # Enough to keep a best epoch by; evaluations are not timed.
     few = whole.take(np.arange(min(16, len(texts))))
     names = tuple(map(str, range(int(max(labels)) + 1)))
-    with tempfile.TemporaryDirectory() as folder, clocked() as clock:
+    with tempfile.TemporaryDirectory() as folder, clocked() as clock, timed_reading() as reading:
         fine_tune(
             Dataset("sample", names, {"train": whole, "validation": few}),
             resolved,
@@ -107,7 +109,26 @@ def matinee_steps(encoder, texts, labels, **settings):
             Watch(),
             throwaway=True,
         )
-    return _measured(clock)
+    return {**_measured(clock), "reading_seconds": round(sum(reading), 2)}
+
+
+@contextmanager
+def timed_reading():
+    """Note the seconds that texts take through frozen layers, once and before the first step."""
+    module, seconds = sys.modules["matinee.training.fit"], []
+    read = module.lower_states
+
+    def timed(*arguments):
+        start = _now()
+        states = read(*arguments)
+        seconds.append(_now() - start)
+        return states
+
+    module.lower_states = timed
+    try:
+        yield seconds
+    finally:
+        module.lower_states = read
 
 
 def _measured(clock):

@@ -69,7 +69,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
             self._give(own)
 
     def _current(self) -> dict[str, Tensor]:
-        return {name: weight.detach() for name, weight in self.model.named_parameters()}
+        return {name: weight.detach() for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     @torch.no_grad()
     def _give(self, weights: dict[str, Tensor]) -> None:
