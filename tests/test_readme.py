@@ -228,7 +228,11 @@ def test_everything_in_readme_works(reader):
 def test_every_figure_in_readme_comes_from_a_stored_result():
     """The table and the speeds, rounded as README rounds them."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
-    flagship = results["imdb-minilm"]["summary"]
+    flagship, speed = results["imdb-minilm"]["summary"], results["train-speed"]["encoders"]
+    faster = {
+        name: [of["times_faster"][side]["median"] for side in ("matinee", "two frozen layers")]
+        for name, of in speed.items()
+    }
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for predictor in ("classifier", "frozen_features", "tfidf"):
         row = flagship["accuracy"][predictor]
@@ -239,6 +243,9 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         f"{flagship['peak_memory_gb_max']:.1f} GB of memory",
         *([f"off by {flagship['ece']['mean']:.3f} on average"] if "ece" in flagship else []),
         f"answers in {results['startup']['seconds']['matinee --help']['median']:.2f} s",
+        f"An epoch with MiniLM is {faster['minilm'][0]:.1f} times as fast",
+        f"and {faster['minilm'][1]:.1f} times with the two lowest layers frozen",
+        f"of DistilBERT's size {faster['distilbert'][0]:.1f} and {faster['distilbert'][1]:.1f} times",
         f"get {flagship['accuracy']['tfidf']['mean']:.3f} from the same 1,000 reviews",
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"

@@ -131,7 +131,7 @@ class TrainingSettings:
     """Batches whose gradients are added up before each step."""
 
     batch_tokens: Annotated[int, Between(1)] | None = None
-    """Tokens, padding included, that are computed at once: a larger batch is computed in pieces of like length, which make the same step in less memory; where not given, batches are computed whole as long as memory allows."""
+    """Tokens, padding included, that are computed at once: a larger batch is computed in pieces of like length, which make the same step in less memory; where not given, batches are computed whole as long as memory allows. Mixup pairs texts of a piece."""
 
     gradient_checkpointing: bool = False
     """Compute the encoder's activations anew in the backward pass and do not keep them: the same step in a fraction of the memory, a third slower."""

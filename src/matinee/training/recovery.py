@@ -109,7 +109,7 @@ class Update:
     def _compute(self, batch: dict[str, Tensor]) -> Tensor:
         losses = []
         for piece in pieces(batch, self.trainer.budget.tokens):
-            self._under_way = len(piece["labels"]), piece["attention_mask"].numel()
+            self._under_way = len(piece["attention_mask"]), piece["attention_mask"].numel()
             losses.append(self.trainer.compute_piece(piece, self.n_texts))
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
@@ -128,15 +128,18 @@ class Update:
 
     def _halve(self, error: Exception) -> None:
         n_texts, n_tokens = self._under_way
-        if n_texts < 2:
+        length = n_tokens // max(n_texts, 1)
+        # A long text's windows are computed in slices of the budget, so that a piece may hold more than was computed at once.
+        at_once = min(n_tokens, self.trainer.budget.tokens or n_tokens)
+        if n_texts < 2 or at_once < 2 * length:
             raise TrainingError(
-                f"Out of memory with a single text of {n_tokens:,} tokens: pass --gradient-checkpointing, a smaller "
+                f"Out of memory with a single text of {length:,} tokens: pass --gradient-checkpointing, a smaller "
                 "--max-length or a smaller --encoder."
             ) from error
-        self.trainer.budget.tokens = n_tokens // 2
+        self.trainer.budget.tokens = at_once // 2
         logger.warning(
-            f"Out of memory with {n_texts} texts of {n_tokens // n_texts:,} tokens at once: steps are computed in pieces "
-            f"of at most {n_tokens // 2:,} tokens from now on. Their updates stay the same."
+            f"Out of memory with {at_once // length} texts of {length:,} tokens at once: steps are computed in pieces "
+            f"of at most {at_once // 2:,} tokens from now on. Their updates stay the same."
         )
 
 
