@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,10 +18,8 @@ from matinee.core import files
 from matinee.core.errors import RunError, UnreachableError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.core.settings import ModelSettings, TextSettings
+from matinee.core.settings import ModelSettings
 from matinee.model.classifier import build_classifier
-from matinee.model.load import load_tokenizer, prepare_texts
-from matinee.training import TokenizedSplit
 from matinee.training.checkpoints import drop_old, keep_weights_only, latest_checkpoint, load_weights
 from matinee.training.fit import fit
 
@@ -31,11 +28,8 @@ STEPS = 3  # in an epoch
 
 
 @pytest.fixture(scope="module")
-def splits(tiny_encoder, tiny_rows):
-    preparation = prepare_texts(load_tokenizer(tiny_encoder), TextSettings(max_length=48))
-    ids = preparation.encode([text for text, _ in tiny_rows])
-    labels = np.array([LABELS.index(label) for _, label in tiny_rows], dtype=np.int64)
-    return TokenizedSplit(ids[:48], labels[:48]), TokenizedSplit(ids[64:80], labels[64:80])
+def splits(tokenized):
+    return tokenized(0, 48), tokenized(64, 80)
 
 
 def model_of(folder):

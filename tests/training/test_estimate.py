@@ -6,17 +6,15 @@ import logging
 import re
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import torch
 
 from matinee.core.progress import install_display
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.core.settings import ModelSettings, TextSettings
+from matinee.core.settings import ModelSettings
 from matinee.model.classifier import build_classifier
-from matinee.model.load import load_tokenizer, prepare_texts
-from matinee.training import TokenizedSplit, callbacks, estimate
+from matinee.training import callbacks, estimate
 from matinee.training.estimate import Pace, Work, in_words
 from matinee.training.fit import fit
 
@@ -24,11 +22,8 @@ LABELS = ("negative", "positive")
 
 
 @pytest.fixture(scope="module")
-def splits(tiny_encoder, tiny_rows):
-    preparation = prepare_texts(load_tokenizer(tiny_encoder), TextSettings(max_length=48))
-    ids = preparation.encode([text for text, _ in tiny_rows])
-    labels = np.array([LABELS.index(label) for _, label in tiny_rows], dtype=np.int64)
-    return TokenizedSplit(ids[:48], labels[:48]), TokenizedSplit(ids[64:80], labels[64:80])
+def splits(tokenized):
+    return tokenized(0, 48), tokenized(64, 80)
 
 
 def fitted(folder, encoder, splits, precision="fp32", **values):

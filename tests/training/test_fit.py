@@ -13,9 +13,8 @@ from transformers import TrainerState
 from matinee.core.errors import DataError, SettingsError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.core.settings import ModelSettings, TextSettings
+from matinee.core.settings import ModelSettings
 from matinee.model.classifier import build_classifier
-from matinee.model.load import load_tokenizer, prepare_texts
 from matinee.training import TokenizedSplit, fit, start_head
 from matinee.training.callbacks import LaterIfAsGoodCallback
 
@@ -23,11 +22,8 @@ LABELS = ("negative", "positive")
 
 
 @pytest.fixture(scope="module")
-def splits(tiny_encoder, tiny_rows):
-    preparation = prepare_texts(load_tokenizer(tiny_encoder), TextSettings(max_length=48))
-    ids = preparation.encode([text for text, _ in tiny_rows])
-    labels = np.array([LABELS.index(label) for _, label in tiny_rows], dtype=np.int64)
-    return TokenizedSplit(ids[:64], labels[:64]), TokenizedSplit(ids[64:96], labels[64:96])
+def splits(tokenized):
+    return tokenized(0, 64), tokenized(64, 96)
 
 
 def model_of(folder, **values):

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from matinee.core.errors import SettingsError, TrainingError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.core.settings import ModelSettings, TextSettings
+from matinee.core.settings import ModelSettings
 from matinee.model.classifier import build_classifier
-from matinee.model.load import load_tokenizer, prepare_texts
 from matinee.tokens.windows import Windows
 from matinee.training import TokenizedSplit
 from matinee.training.fit import fit
@@ -30,11 +29,8 @@ NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
-def splits(tiny_encoder, tiny_rows):
-    preparation = prepare_texts(load_tokenizer(tiny_encoder), TextSettings(max_length=48))
-    ids = preparation.encode([text for text, _ in tiny_rows])
-    labels = np.array([LABELS.index(label) for _, label in tiny_rows], dtype=np.int64)
-    return TokenizedSplit(ids[:44], labels[:44]), TokenizedSplit(ids[64:96], labels[64:96])
+def splits(tokenized):
+    return tokenized(0, 44), tokenized(64, 96)
 
 
 def model_of(folder, **values):

@@ -17,11 +17,10 @@ import transformers
 from matinee.core.errors import InterruptedTrainingError, SettingsError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
-from matinee.core.settings import TextSettings, TrainingSettings
+from matinee.core.settings import TrainingSettings
 from matinee.evaluation import METRICS
 from matinee.model.classifier import build_classifier
-from matinee.model.load import load_tokenizer, prepare_texts
-from matinee.training import TokenizedSplit, fit, start_head
+from matinee.training import fit, start_head
 from matinee.training.callbacks import PatienceCallback, ProgressCallback
 from matinee.training.selection import check_selection, logged_name, n_counted
 from matinee.training.trainer import training_arguments
@@ -108,11 +107,8 @@ def test_a_metric_that_is_defined_is_taken(metric):
 
 
 @pytest.fixture(scope="module")
-def splits(tiny_encoder, tiny_rows):
-    preparation = prepare_texts(load_tokenizer(tiny_encoder), TextSettings(max_length=48))
-    ids = preparation.encode([text for text, _ in tiny_rows])
-    labels = np.array([LABELS.index(label) for _, label in tiny_rows], dtype=np.int64)
-    return TokenizedSplit(ids[:64], labels[:64]), TokenizedSplit(ids[64:104], labels[64:104])
+def splits(tokenized):
+    return tokenized(0, 64), tokenized(64, 104)
 
 
 class Training:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import TrainerState
+from transformers import TrainerCallback, TrainerState
 
 from matinee.core.environment import describe_machine
 from matinee.core.files import patiently, storage_errors
@@ -141,8 +141,7 @@ def fit(
         StorageError: The disk is full, or away for longer than a minute.
         TrainingError: The loss is no longer a number, or memory is short for a single text.
     """
-    metric = settings.selection_metric
-    check_selection(metric, validation.labels, label_names)
+    check_selection(settings.selection_metric, validation.labels, label_names)
     checkpoint = latest_checkpoint(run.checkpoints)
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
@@ -169,13 +168,8 @@ def fit(
         bar = stack.enter_context(progress("Fine-tuning", planned_steps(settings, len(train)), "steps"))
         work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict)
         trainer.add_callback(ProgressCallback(bar, trainer, work, announced=not throwaway))
-        if start_is_candidate:
-            trainer.add_callback(StartCallback(logged_name(metric)))
-        if settings.patience:
-            higher = METRICS[metric].higher_is_better
-            trainer.add_callback(PatienceCallback(settings.patience, logged_name(metric), higher_is_better=higher))
-        if n_texts := n_counted(metric, validation.labels, len(label_names)):
-            trainer.add_callback(LaterIfAsGoodCallback(metric, n_texts))
+        for callback in _choosing(settings, validation, len(label_names), start_is_candidate=start_is_candidate):
+            trainer.add_callback(callback)
         if throwaway:
             trainer.train()
         else:
@@ -189,11 +183,31 @@ def fit(
         if start_is_candidate and not state.best_global_step:
             model.load_state_dict(start)
         else:
-            best = run.checkpoints / f"checkpoint-{state.best_global_step}"
-            again = f"Training is over and saved: once the folder is back, `matinee train --resume {run.path}` finishes the run."
-            patiently(lambda: load_weights(model, best), run.checkpoints, again)
-    history = history_rows(state.log_history)
-    return FitResult(history, (state.best_global_step or 0) / steps_per_epoch(settings, len(train)), state.global_step)
+            _load_best(model, run, state.best_global_step)
+    kept_epoch = (state.best_global_step or 0) / steps_per_epoch(settings, len(train))
+    return FitResult(history_rows(state.log_history), kept_epoch, state.global_step)
+
+
+def _choosing(
+    settings: TrainingSettings, validation: TokenizedSplit, n_labels: int, *, start_is_candidate: bool
+) -> list[TrainerCallback]:
+    """Return the callbacks that choose which weights are kept, and when it is enough, in the order they must run in."""
+    metric = settings.selection_metric
+    callbacks: list[TrainerCallback] = [StartCallback(logged_name(metric))] if start_is_candidate else []
+    if settings.patience:
+        higher = METRICS[metric].higher_is_better
+        callbacks.append(PatienceCallback(settings.patience, logged_name(metric), higher_is_better=higher))
+    if n_texts := n_counted(metric, validation.labels, n_labels):
+        callbacks.append(LaterIfAsGoodCallback(metric, n_texts))
+    return callbacks
+
+
+def _load_best(model: nn.Module, run: RunFolder, step: int) -> None:
+    best = run.checkpoints / f"checkpoint-{step}"
+    again = (
+        f"Training is over and saved: once the folder is back, `matinee train --resume {run.path}` finishes the run."
+    )
+    patiently(lambda: load_weights(model, best), run.checkpoints, again)
 
 
 def _n_tokens(split: TokenizedSplit | AugmentedSplit) -> int:
@@ -232,7 +246,6 @@ def _freeze(
 ) -> tuple[TokenizedSplit | AugmentedSplit, TokenizedSplit]:
     """Freeze lower layers, and leave them out of the training: their states come with the texts from now on."""
     n_frozen = freeze(model, settings.freeze)
-    n_bytes = states_bytes(model, [*train.ids, *validation.ids], precision)
     if not n_frozen:
         return train, validation
     if isinstance(train, AugmentedSplit):
@@ -240,6 +253,7 @@ def _freeze(
         return train, validation
     if next(model.parameters()).device.type != "cpu":
         return train, validation  # copying states to an accelerator takes longer than computing them there
+    n_bytes = states_bytes(model, [*train.ids, *validation.ids], precision)
     if n_bytes > min(_MOST_STATES, _MOST_OF_MEMORY * (describe_machine()["memory_gb"] or np.inf) * 1e9):
         logger.info(f"Frozen layers are computed anew in each epoch: their states would take {n_bytes / 1e9:.0f} GB")
         return train, validation

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matinee.inference import Predictor
     from matinee.inference.backends.linear import LinearPredictor
     from matinee.inference.backends.torch import TorchPredictor
+    from matinee.tokens import TextPreparation
     from matinee.training import AugmentedSplit, FitResult, FrozenEncoder
     from matinee.training.trackers import Trackers
 
@@ -237,24 +238,15 @@ def fine_tune(
     import transformers
 
     from matinee.inference.backends.torch import TorchPredictor
-    from matinee.model.artifact import load_tokenizer
-    from matinee.model.classifier import build_classifier
-    from matinee.model.load import prepare_texts
     from matinee.model.precision import best_device, choose_precision
-    from matinee.model.windows import ATTENTION, add_window_query
     from matinee.tokens.windows import Windows
     from matinee.training import FitResult, TokenizedSplit, augment_split, fit, start_head
 
-    assert encoder.folder is not None  # noqa: S101 - narrows a type
-    seed, device = settings.training.seed, best_device()
-    precision = choose_precision(settings.training.precision, device)
+    seed = settings.training.seed
+    precision = choose_precision(settings.training.precision, best_device())
     transformers.set_seed(seed)
-    tokenizer = load_tokenizer(encoder.folder)
-    preparation = prepare_texts(tokenizer, settings.text)
-    model = build_classifier(encoder.folder, settings.model, dataset.label_names).to(device)
+    tokenizer, preparation, model = _untrained(encoder, settings, dataset.label_names)
     windows = Windows.of(preparation.settings)
-    if windows is not None and windows.pooling == ATTENTION:
-        add_window_query(model)
     with watch.stage("tokenising"):
         ids = {name: preparation.encode(split.texts) for name, split in dataset.splits.items()}
         _warn_of_short_texts(ids["train"], n_special=len(preparation.encode([""])[0]))
@@ -289,6 +281,27 @@ def fine_tune(
     with watch.stage("calibrating"):
         calibrated = calibrate(predictor, dataset.splits["validation"], settings.training)
     return Tuned(predictor, tokenizer, result, frozen, calibrated, _augmentation(settings, augmented))
+
+
+def _untrained(
+    encoder: LocatedEncoder, settings: Settings, label_names: tuple[str, ...]
+) -> tuple[PreTrainedTokenizerFast, TextPreparation, Any]:
+    """Return the encoder's tokenizer, the text preparation, and a classifier before any training."""
+    from matinee.model.artifact import load_tokenizer
+    from matinee.model.classifier import build_classifier
+    from matinee.model.load import prepare_texts
+    from matinee.model.precision import best_device
+    from matinee.model.windows import ATTENTION, add_window_query
+    from matinee.tokens.windows import Windows
+
+    assert encoder.folder is not None  # noqa: S101 - narrows a type
+    tokenizer = load_tokenizer(encoder.folder)
+    preparation = prepare_texts(tokenizer, settings.text)
+    model = build_classifier(encoder.folder, settings.model, label_names).to(best_device())
+    windows = Windows.of(preparation.settings)
+    if windows is not None and windows.pooling == ATTENTION:
+        add_window_query(model)
+    return tokenizer, preparation, model
 
 
 def _warn_of_short_texts(ids: Sequence[NDArray[np.int32]], n_special: int) -> None:
