@@ -148,4 +148,5 @@ def test_truncation_is_the_default_and_knows_no_windows():
     settings = resolve(Layer({})).text
     assert settings.long == "truncate"
     assert Windows.of(settings) is None
-    assert resolve(Layer({"window_pooling": "attention", "pooling": "cls", "head": "random"})).text.long == "truncate"
+    with pytest.raises(SettingsError, match="window_pooling: needs long 'windows'"):
+        resolve(Layer({"window_pooling": "max"}))

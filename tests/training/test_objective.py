@@ -197,6 +197,8 @@ def test_r_drop_without_dropout_is_refused(tmp_path, tiny_encoder, splits):
     ("values", "problem"),
     [
         ({"focal_gamma": 3}, "focal_gamma: needs loss 'focal'"),
+        ({"window_stride": 0.5}, "window_stride: needs long 'windows'"),
+        ({"max_windows": 4}, "max_windows: needs long 'windows'"),
         ({"sampling": "balanced", "class_weights": "balanced"}, "sampling: 'balanced' and class_weights 'balanced'"),
         ({"multi_sample_dropout": 2, "dropout": 0}, "multi_sample_dropout: needs dropout"),
         ({"multi_sample_dropout": 2, "pooling": "cls", "head": "random"}, "multi_sample_dropout: needs pooling 'mean'"),

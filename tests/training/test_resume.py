@@ -11,7 +11,10 @@ import sys
 import time
 
 import pytest
+import torch
 from safetensors.numpy import load_file
+
+from matinee.model.precision import choose_precision
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +183,30 @@ def test_killed_with_accumulated_gradients_and_resumed(tmp_path, tiny_csv, tiny_
     cut.cut_off(lambda: cut.has_checkpoint(1) and cut.steps() >= 8, signal.SIGINT)
     cut.resume()
     same(cut, whole)
+
+
+EVERYTHING = (
+    *("--freeze", "1", "--augment", "swap:0.2", "--augment", "delete", "--augment", "mixup", "--batch-tokens", "128"),
+    *("--long", "windows", "--max-length", "16", "--max-windows", "3", "--window-pooling", "attention"),
+    *("--pooling", "attention", "--multi-sample-dropout", "2", "--r-drop", "0.5", "--label-smoothing", "0.1"),
+    *("--loss", "focal", "--class-weights", "balanced", "--layer-decay", "0.8", "--averaging", "0.5"),
+    *("--gradient-accumulation", "3", "--gradient-checkpointing", "--attention-dropout", "0.1", "--epochs", "6"),
+    *("--selection-metric", "f1", "--keep-checkpoints", "1"),
+)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_killed_with_every_feature_on_and_resumed(tmp_path, tiny_csv, tiny_encoder, precision):
+    if precision == "bf16" and choose_precision("auto", torch.device("cpu")) != "bf16":
+        pytest.skip("this processor has no bf16")
+    whole, cut = (Training(tmp_path / name, tiny_csv, tiny_encoder) for name in ("whole", "cut"))
+    for training in (whole, cut):
+        training.new += (*EVERYTHING, "--precision", precision)
+    whole.finish()
+    cut.cut_off(lambda: cut.has_checkpoint(1) and cut.steps() >= 8, signal.SIGKILL)
+    cut.resume()
+    same(cut, whole)
+    assert cut.evaluations() == whole.evaluations()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, tiny_csv, tiny_encoder):

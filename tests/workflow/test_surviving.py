@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from itertools import pairwise
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from matinee.core import files
-from matinee.core.errors import SettingsError, TrainingError, UnreachableError
+from matinee.core.errors import InterruptedTrainingError, SettingsError, TrainingError, UnreachableError
 from matinee.model.classifier import MeanPooledClassifier
+from matinee.training.trackers import Trackers
 from matinee.workflow import resume, train
 
 SMALL = {"epochs": 2, "max_length": 48, "learning_rate": 5e-3, "test_size": 24, "validation_size": 16, "train_size": 32}
@@ -69,6 +71,17 @@ def test_a_loss_that_is_no_number_ends_a_run_and_keeps_its_checkpoint(small, tmp
     with pytest.raises(TrainingError, match="At step 3 of 4 the loss is nan.*Lower --learning-rate"):
         train(run_dir=tmp_path / "run", precision="fp32", **small)
     assert (tmp_path / "run" / "checkpoints" / "checkpoint-2" / "model.safetensors").is_file()
+
+
+def test_ctrl_c_while_trackers_take_their_files_says_that_the_run_is_complete(small, run, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trackers, "artifacts", interrupted)
+    with pytest.raises(InterruptedTrainingError, match="is complete"):
+        train(run_dir=tmp_path / "run", **small)
+    assert (tmp_path / "run" / "manifest.json").is_file()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == run.metrics
 
 
 def test_texts_of_a_word_are_pointed_out(tiny_encoder, tmp_path, caplog):

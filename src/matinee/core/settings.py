@@ -113,6 +113,9 @@ class ModelSettings:
     multi_sample_dropout: Annotated[int, Between(1, 64)] = 1
     """Dropout masks that the head sees each text under in a training step, their losses averaged; not with pooling `cls`."""
 
+    layers: Annotated[int, Between(1, 100)] | None = None
+    """Layers of the encoder that are kept, evenly spread, before anything is trained: a smaller and faster classifier; all of them where not given."""
+
     reinit_layers: Annotated[int, Between(0, 100)] = 0
     """Topmost layers of the encoder that start from fresh random weights: what they learned in pretraining can be in the way."""
 
@@ -319,6 +322,14 @@ def _contradictions_of_objective(settings: Settings) -> list[tuple[str, str]]:
             training.loss != "focal" and training.focal_gamma != TrainingSettings.focal_gamma,
             "needs loss 'focal'",
         ),
+        *(
+            (
+                name,
+                text.long != "windows" and getattr(text, name) != getattr(TextSettings, name),
+                "needs long 'windows'",
+            )
+            for name in ("window_pooling", "window_stride", "max_windows")
+        ),
         (
             "sampling",
             training.sampling == training.class_weights == "balanced",
@@ -347,6 +358,7 @@ def _contradictions_of_objective(settings: Settings) -> list[tuple[str, str]]:
             training.freeze == "all" and _objective_of(training) != _objective_of(TrainingSettings()),
             "all trains no step: loss, label_smoothing, class_weights, sampling and r_drop would do nothing",
         ),
+        ("layers", model.layers is not None and model.encoder in LINEAR, "needs an encoder that has layers"),
         (
             "reinit_layers",
             model.reinit_layers > 0 and training.freeze == "all",
