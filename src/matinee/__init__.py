@@ -14,7 +14,21 @@ if TYPE_CHECKING:
     from matinee.core.errors import MatineeError
     from matinee.core.types import Predictions
     from matinee.estimator import TextClassifier
-    from matinee.workflow import audit, compare, evaluate, explain, fetch, load, predict, stress, train
+    from matinee.workflow import (
+        audit,
+        bench,
+        compare,
+        distill,
+        evaluate,
+        explain,
+        export,
+        fetch,
+        load,
+        predict,
+        score,
+        stress,
+        train,
+    )
 
 __all__ = [
     "MatineeError",
@@ -22,12 +36,16 @@ __all__ = [
     "TextClassifier",
     "__version__",
     "audit",
+    "bench",
     "compare",
+    "distill",
     "evaluate",
     "explain",
+    "export",
     "fetch",
     "load",
     "predict",
+    "score",
     "stress",
     "train",
 ]
@@ -37,12 +55,16 @@ _HOMES = {
     "Predictions": "matinee.core.types",
     "TextClassifier": "matinee.estimator",
     "audit": "matinee.workflow",
+    "bench": "matinee.workflow",
     "compare": "matinee.workflow",
+    "distill": "matinee.workflow",
     "evaluate": "matinee.workflow",
     "explain": "matinee.workflow",
+    "export": "matinee.workflow",
     "fetch": "matinee.workflow",
     "load": "matinee.workflow",
     "predict": "matinee.workflow",
+    "score": "matinee.workflow",
     "stress": "matinee.workflow",
     "train": "matinee.workflow",
 }

@@ -94,7 +94,15 @@ class TestWhatItSays:
                 "Coverage",
                 "Slices",
             ),
-            *("Mistakes", "Behaviour", "Explanations", "Data", "Settings and environment", "Repeat it"),
+            *(
+                "Mistakes",
+                "Behaviour",
+                "Explanations",
+                "Fast versions",
+                "Data",
+                "Settings and environment",
+                "Repeat it",
+            ),
         ]
 
     @pytest.mark.parametrize(
@@ -187,7 +195,7 @@ def slice_row(name, significant):
 class TestWhatIsMissing:
     def test_a_bare_run(self):
         page = Page(render_page(PageContents("bare")))
-        assert page.words.count("Not known") == 15
+        assert page.words.count("Not known") == 16
         for words in (
             "there are no labelled test texts",
             "has no config.yaml",

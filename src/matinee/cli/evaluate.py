@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, given, settings_options
+from matinee.cli.options import SettingsCommand, backend_option, given, settings_options
 
 
 @click.command(cls=SettingsCommand, short_help="Score a classifier on labelled data.")
@@ -26,15 +26,23 @@ from matinee.cli.options import SettingsCommand, given, settings_options
     help="Folder for scores, predictions, pictures. [default with DATA: RUN/evaluations/DATA-HASH]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@backend_option
 @terminal.offline_option
 @settings_options(names=["text_column", "label_column", "missing", "encoding"])
 @terminal.shared_options
 def evaluate(
-    run: str, data: str | None, split: Any, output: str | None, as_json: bool, offline: bool, **values: Any
+    run: str,
+    data: str | None,
+    split: Any,
+    output: str | None,
+    as_json: bool,
+    backend: str,
+    offline: bool,
+    **values: Any,
 ) -> None:
     """Score the classifier in RUN on labelled DATA, or show its scores on its own hold-out, beside the baselines.
 
-    RUN is a run folder; with DATA, a model folder or hub id will do. DATA is whatever `matinee train` takes.
+    RUN is a run folder; with DATA, a model folder, an export or a hub id will do. DATA is whatever `matinee train` takes.
 
     \b
       matinee evaluate runs/imdb
@@ -46,7 +54,8 @@ def evaluate(
     from matinee.core.schema import from_flags
     from matinee.workflow import evaluate as evaluate_
 
-    result = evaluate_(run, data, split=split, output=output, offline=offline, flags=from_flags(given(values)))
+    flags = from_flags(given(values))
+    result = evaluate_(run, data, split=split, output=output, offline=offline, backend=backend, flags=flags)
     if as_json:
         more = {"by_label": result.by_label, "confusion_matrix": result.confusion, "baselines": result.baselines}
         terminal.say(json.dumps({**result.metrics, **more}))

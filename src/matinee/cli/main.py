@@ -12,13 +12,17 @@ import click
 from matinee._version import __version__
 from matinee.cli import terminal
 from matinee.cli.audit import audit
+from matinee.cli.bench import bench
 from matinee.cli.compare import compare
+from matinee.cli.distill import distill
 from matinee.cli.encoders import encoders
 from matinee.cli.evaluate import evaluate
 from matinee.cli.explain import explain
+from matinee.cli.export import export
 from matinee.cli.fetch import fetch
 from matinee.cli.predict import predict
 from matinee.cli.report import report
+from matinee.cli.score import score
 from matinee.cli.stress import stress
 from matinee.cli.train import train
 from matinee.core.errors import MatineeError
@@ -38,7 +42,22 @@ def cli() -> None:
     """
 
 
-for command in (audit, train, evaluate, report, compare, stress, predict, explain, fetch, encoders):
+for command in (
+    audit,
+    train,
+    distill,
+    evaluate,
+    report,
+    compare,
+    stress,
+    predict,
+    score,
+    explain,
+    export,
+    bench,
+    fetch,
+    encoders,
+):
     cli.add_command(command)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from matinee.core.backends import AUTO, BACKENDS
 from matinee.core.schema import Field, settings_fields
 from matinee.core.settings import GROUPS
 
@@ -32,18 +33,20 @@ class SettingsCommand(click.Command):
                     formatter.write_dl(records)
 
 
-def settings_options(*, groups: Iterable[str] = (), names: Iterable[str] = ()) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds a flag for every setting of the groups, and for the settings named.
+def settings_options(
+    *, groups: Iterable[str] = (), names: Iterable[str] = (), but: Iterable[str] = ()
+) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds a flag for every setting of the groups but some, and for the settings named.
 
     Values arrive as text (a tuple of texts where a flag can be repeated), or as None or an empty tuple where the flag was
     not given: `given` picks the given ones, and `schema.resolve` reads and checks them all together.
     """
-    groups, names = set(groups), set(names)
+    groups, names, left_out = set(groups), set(names), {"data", *but}  # the data are a positional argument
     chosen = [field for field in settings_fields().values() if field.group in groups or field.name in names]
 
     def decorate(command: _Command) -> _Command:
         for field in reversed(chosen):
-            if field.name != "data":  # a positional argument
+            if field.name not in left_out:
                 command = _option(field)(command)
         return command
 
@@ -57,6 +60,17 @@ def input_option(command: _Command) -> _Command:
         "source",
         metavar="FILE",
         help=".csv, .tsv, .jsonl or .parquet file, .txt with one text a line, or - for standard input, always one text a line.",
+    )(command)
+
+
+def backend_option(command: _Command) -> _Command:
+    """Add --backend: what computes the answers."""
+    return click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default=AUTO,
+        show_default=True,
+        help="What computes the answers; auto: the fastest export of the run that is proved to say the same, else PyTorch.",
     )(command)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, input_option, settings_options
+from matinee.cli.options import SettingsCommand, backend_option, input_option, settings_options
 
 # Longer texts are cut in the table; --json and --output keep them whole.
 _SHOWN = 70
@@ -33,6 +33,7 @@ _SHOWN = 70
     "--coverage", type=float, metavar="C", help="Give sets of labels that hold the true one with probability C."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@backend_option
 @terminal.offline_option
 @settings_options(names=["text_column", "encoding"])
 @terminal.shared_options
@@ -45,13 +46,14 @@ def predict(
     target_accuracy: float | None,
     coverage: float | None,
     as_json: bool,
+    backend: str,
     offline: bool,
     text_column: str | None,
     encoding: str | None,
 ) -> None:
     """Say what the classifier in RUN thinks of TEXTS, or of every text of a file.
 
-    RUN is a run folder, its model/ folder, or a hub id.
+    RUN is a run folder, its model/ folder, the folder of an export, or a hub id.
 
     \b
       matinee predict runs/imdb "A film to fall asleep in."
@@ -68,6 +70,7 @@ def predict(
         text_column=text_column,
         encoding=encoding or "utf-8",
         offline=offline,
+        backend=backend,
         abstain_below=abstain_below,
         target_accuracy=target_accuracy,
         coverage=coverage,

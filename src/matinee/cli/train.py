@@ -58,16 +58,17 @@ def train(
         run = train_(
             data, recipe=recipe, run_dir=run_dir, overwrite=overwrite, offline=offline, flags=from_flags(chosen)
         )
-    _show(run)
+    show_run(run)
     return say_failed(run.checks) if strict else 0
 
 
-def _show(run: Any) -> None:
+def show_run(run: Any) -> None:
+    """Print a run's scores beside its baselines, what the checks found, and where it is."""
     from matinee.cli.scores import print_confusion, print_scores, say_verdict
 
     terminal.say()
     title = f"{run.metrics['test']['n']:,} test texts, 95 % intervals in brackets"
-    if run.settings.model.encoder == "tfidf":
+    if run.settings.model.encoder == "tfidf" and "distillation" not in run.data:
         print_scores(title, {"tfidf": run.metrics["test"]}, run.test.label_names)
     else:
         frozen = {"frozen_features": run.metrics["frozen_features"]} if "frozen_features" in run.metrics else {}

@@ -7,6 +7,7 @@ MatineeError                       one line for a person: what was got, what was
 │   └── IntegrityError             it was fetched, but is not the file that was expected
 ├── RunError                       a run folder is missing, incomplete, in the way, or in use
 ├── InterruptedTrainingError       training was stopped by Ctrl-C; its state is saved
+├── StoppedError                   other long work was stopped by Ctrl-C; what was done of it is kept
 ├── TrainingError                  training ran out of memory, or its loss is no longer a number
 └── StorageError                   the disk is full, read-only, or otherwise refused a write
     └── UnreachableError           a drive is away: what it holds stays as it is
@@ -63,6 +64,12 @@ class TrainingError(MatineeError):
 
 class InterruptedTrainingError(MatineeError):
     """Training was stopped from outside (Ctrl-C) after its state was saved."""
+
+    exit_code = 130
+
+
+class StoppedError(MatineeError):
+    """Long work was stopped by Ctrl-C; what was done of it is kept, and the same command goes on with it."""
 
     exit_code = 130
 

@@ -75,3 +75,32 @@ def progress(description: str, total: float | None = None, unit: str = "") -> It
     check_interrupt()
     with _display(description, total, unit) as bar:
         yield _Checked(bar)
+
+
+@contextmanager
+def told_to(update: Callable[[float], None], description: str) -> Iterator[None]:
+    """Have work of one description inside the block tell how much of it is done, in place of a bar; other work shows none.
+
+    Args:
+        update: Told the share of it that is done, 0 to 1, now and then.
+        description: As the work gives it to `progress`.
+    """
+
+    class Told:
+        def __init__(self, total: float | None) -> None:
+            self.total = total
+
+        def update(self, completed: float, note: str = "", seconds_left: float | None = None) -> None:  # noqa: ARG002 - a Bar
+            if self.total:
+                update(completed / self.total)
+
+    @contextmanager
+    def display(said: str, total: float | None, unit: str) -> Iterator[Bar]:  # noqa: ARG001 - the shape of a display
+        yield Told(total if said == description else None)
+
+    before = _display
+    install_display(display)
+    try:
+        yield
+    finally:
+        install_display(before)

@@ -82,6 +82,26 @@ class RunFolder:
         return self.path / "train_digests.parquet"
 
     @property
+    def exports(self) -> Path:
+        """The classifier in the formats of faster libraries, a folder each."""
+        return self.path / "exports"
+
+    @property
+    def bench(self) -> Path:
+        """How fast each back end is on one machine."""
+        return self.path / "bench.json"
+
+    @property
+    def distillation(self) -> Path:
+        """Whose answers it was trained on, and of which texts; only where it was."""
+        return self.path / "distillation.json"
+
+    @property
+    def soft_labels(self) -> Path:
+        """What the teachers said of the unlabelled texts, in parts."""
+        return self.path / "soft_labels"
+
+    @property
     def metrics(self) -> Path:
         """Scores with intervals."""
         return self.path / "metrics.json"
@@ -257,7 +277,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove temporary files and folders that a killed process left behind; only under the lock."""
-        for folder in (self.path, self.figures):
+        for folder in (self.path, self.figures, *self.soft_labels.glob("teacher-*")):
             for left in folder.glob(".*"):
                 if left.name != _LOCK:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()

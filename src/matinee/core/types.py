@@ -76,6 +76,72 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What the answers to texts are compared with in training, in the place of their labels.
+
+    Attributes:
+        weights: How much each text counts for each label, shape (n_texts, n_labels), float32: the label's probability times
+            the weight of the text, which is 1 on average.
+        temperatures: What each text's logits are divided by before they are compared, shape (n_texts,), float32; 1 for a
+            true label.
+    """
+
+    weights: NDArray[np.float32]
+    temperatures: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SoftTexts:
+    """Texts that have probabilities in the place of a label: what a teacher says of them.
+
+    Attributes:
+        ids: One name per text, none of which a labelled text has.
+        texts: The texts, not cleaned.
+        probabilities: Shape (n_texts, n_labels), float64, rows sum to 1: the teacher's, its logits divided by `temperature`.
+        temperature: What the student's logits are divided by too, where they are compared with these.
+        true_label_share: Share of the loss that the labelled texts beside these have, at least 0 and below 1; None: every
+            text counts the same.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    probabilities: NDArray[np.float64]
+    temperature: float = 1.0
+    true_label_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.ids) == len(self.texts) == len(self.probabilities):
+            raise ValueError(f"{len(self.ids)} ids, {len(self.texts)} texts and {len(self.probabilities)} rows")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def joined_to(self, labelled: Split) -> tuple[Split, Targets]:
+        """Return labelled texts and these after them, and what each of them is compared with.
+
+        The label of a text of these is its most probable one. Where the true labels have no share, these stand alone.
+        """
+        if self.true_label_share == 0:
+            labelled = labelled.take([])
+        labels = np.concatenate([labelled.labels, self.probabilities.argmax(axis=1)]).astype(np.int64)
+        both = Split([*labelled.ids, *self.ids], [*labelled.texts, *self.texts], labels)
+        hard, soft = self._weights(len(labelled))
+        weights = np.zeros((len(both), self.probabilities.shape[1]), dtype=np.float32)
+        weights[np.arange(len(labelled)), labelled.labels] = hard
+        weights[len(labelled) :] = soft * self.probabilities
+        temperatures = np.full(len(both), self.temperature, dtype=np.float32)
+        temperatures[: len(labelled)] = 1
+        return both, Targets(weights, temperatures)
+
+    def _weights(self, n_labelled: int) -> tuple[float, float]:
+        """Return the weight of a text with a true label and of one of these: 1 on average over all texts."""
+        if self.true_label_share is None or not n_labelled or not len(self):
+            return 1.0, 1.0
+        n_texts = n_labelled + len(self)
+        return self.true_label_share * n_texts / n_labelled, (1 - self.true_label_share) * n_texts / len(self)
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What a predictor said of some texts: all that evaluation and reports ever see of a classifier.
 

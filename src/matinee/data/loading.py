@@ -45,14 +45,25 @@ def load_dataset(settings: DataSettings, *, seed: int) -> Dataset:
         DataError: The dataset cannot be used as it is.
         NotAvailableError: It is not here and could not be fetched.
     """
+    found, pools, division = divided(settings)
+    _sample_train(division, pools.label_names, settings, seed)
+    dataset = Dataset(name=found.name, label_names=pools.label_names, splits=division.splits)
+    return dataset.with_about(**_about(found, pools, division, settings, seed))
+
+
+def divided(settings: DataSettings) -> tuple[Found, Pools, Division]:
+    """Return a dataset as it was found, as it was read, and its three splits that share nothing; train is whole.
+
+    Raises:
+        DataError: The dataset cannot be used as it is.
+        NotAvailableError: It is not here and could not be fetched.
+    """
     found = find(settings)
     pools = read_pools(found, settings)
     division = divide(found, pools, settings)
     _warn_of_absent(division, pools.label_names)
     drop_shared(division, found, pools.label_names)
-    _sample_train(division, pools.label_names, settings, seed)
-    dataset = Dataset(name=found.name, label_names=pools.label_names, splits=division.splits)
-    return dataset.with_about(**_about(found, pools, division, settings, seed))
+    return found, pools, division
 
 
 def read_split(data: str, settings: DataSettings, label_names: Sequence[str], split: SplitName = "test") -> Split:

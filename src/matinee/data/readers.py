@@ -87,10 +87,10 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
     Raises:
         DataError: The bytes are not `encoding`, or hold NUL: a binary file, or UTF-16.
     """
-    codec = _codec(encoding)
+    codec = codec_of(encoding)
     size = path.stat().st_size
     with path.open("rb") as start:
-        _check_start(path, start.read(4096), codec)
+        check_start(path, start.read(4096), codec)
     try:
         with (
             path.open("rb") as raw,
@@ -153,7 +153,7 @@ def _open_delimited(delimiter: str) -> Callable[[Path, str], Table]:
         if first is None:
             raise DataError(f"{path} is empty.")
         header = [name.strip() for name in first[1]]
-        _check_header(path, header, delimiter)
+        check_header(path, header, delimiter)
 
         def rows(columns: Sequence[str]) -> Iterator[Row]:
             wanted = [header.index(name) for name in columns]
@@ -165,7 +165,7 @@ def _open_delimited(delimiter: str) -> Callable[[Path, str], Table]:
                     )
                 yield tuple(cells[i] for i in wanted)
 
-        return Table(path, tuple(header), rows, headerless=_looks_like_data(header))
+        return Table(path, tuple(header), rows, headerless=looks_like_data(header))
 
     return open_delimited
 
@@ -185,7 +185,8 @@ def _parsed(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, li
         ) from error
 
 
-def _check_header(path: Path, header: list[str], delimiter: str) -> None:
+def check_header(path: Path, header: list[str], delimiter: str) -> None:
+    """Raise DataError if two columns have one name, or the header was written with another delimiter."""
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         twice = next(name for name in named if named.count(name) > 1)
@@ -198,7 +199,7 @@ def _check_header(path: Path, header: list[str], delimiter: str) -> None:
         )
 
 
-def _looks_like_data(header: list[str]) -> bool:
+def looks_like_data(header: list[str]) -> bool:
     """Return whether a header holds a long text or a number, as a first row of data does."""
     return any(len(name.split()) > 5 or len(name) > 60 or name.replace(".", "", 1).isdigit() for name in header)
 
@@ -292,7 +293,12 @@ _BYTE_ORDER_MARKS = {
 }
 
 
-def _codec(encoding: str) -> str:
+def codec_of(encoding: str) -> str:
+    """Return Python's name of an encoding.
+
+    Raises:
+        DataError: There is none such.
+    """
     try:
         return codecs.lookup(encoding).name
     except LookupError as error:
@@ -302,7 +308,7 @@ def _codec(encoding: str) -> str:
         ) from error
 
 
-def _check_start(path: Path, start: bytes, codec: str) -> None:
+def check_start(path: Path, start: bytes, codec: str) -> None:
     """Name a file that is UTF-16 or binary from its first bytes, before it drowns in decoding errors."""
     if codec.startswith(("utf-16", "utf-32")):
         return

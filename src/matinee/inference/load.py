@@ -2,44 +2,138 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matinee.core import hub
-from matinee.core.errors import NotAvailableError, RunError
+from matinee.core.backends import AUTO, BACKENDS, TORCH, TORCH_BF16
+from matinee.core.errors import NotAvailableError, RunError, SettingsError, did_you_mean
 from matinee.core.run import RunFolder
 from matinee.core.settings import LINEAR
+from matinee.inference.exports import find_export, open_export, open_linear
+from matinee.inference.requirements import check_installed
 from matinee.model.artifact import INFO, ClassifierInfo
+from matinee.model.exported import PARITY, ExportInfo, check_export, is_export
 
 if TYPE_CHECKING:
     from matinee.inference.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "spiece.model")
 _LONGEST_NAME = 200
 
 
-def load_predictor(source: str | Path) -> Predictor:
+@dataclass(frozen=True)
+class Chosen:
+    """What answers for a source.
+
+    Attributes:
+        folder: Holds all that it needs: a model folder, or an export.
+        backend: `"torch"`, `"linear"`, `"openvino"`, `"onnx"` or `"cascade"`.
+        precision: `"fp32"`, `"bf16"` or `"int8"`; `"fp64"` of a linear classifier.
+    """
+
+    folder: Path
+    backend: str
+    precision: str
+
+    def open(self) -> Predictor:
+        """Return it, ready to predict.
+
+        Raises:
+            RunError: The folder is not a classifier, or damaged.
+            NotAvailableError: A library that it needs is not installed.
+        """
+        if self.backend == "linear":
+            return open_linear(self.folder, ClassifierInfo.read(self.folder))
+        if self.backend != TORCH:
+            return open_export(self.folder)
+        return _open_torch(self.folder, self.precision)
+
+
+def load_predictor(source: str | Path, backend: str = AUTO) -> Predictor:
     """Return the classifier at `source`, ready to predict.
 
     Args:
-        source: A complete run folder, its `model/` folder, any Hugging Face classification model folder, or a hub id.
+        source: A complete run folder, its `model/` folder, the folder of an export, any Hugging Face classification model
+            folder, or a hub id.
+        backend: `"auto"`, `"torch"`, `"torch-bf16"`, `"openvino"` or `"onnx"`. `auto` of a run is the fastest of its exports
+            that are proved to say the same and can be used here, else PyTorch in float32.
 
     Raises:
-        RunError: The folder is not a classifier, or its run is not complete.
-        NotAvailableError: There is no such folder, and the hub cannot help.
+        RunError: The folder is not a classifier, its run is not complete, or it has no export of that back end.
+        SettingsError: The back end is unknown, or does not go with the source.
+        NotAvailableError: There is no such folder, and the hub cannot help; or a library is not installed.
     """
+    return choose_classifier(source, backend).open()
+
+
+def choose_classifier(source: str | Path, backend: str = AUTO) -> Chosen:
+    """Return what `load_predictor` would load, and say so where it is not plain PyTorch. Raises as that does."""
+    if backend not in BACKENDS:
+        hint = did_you_mean(backend, BACKENDS)
+        raise SettingsError(f"Unknown --backend {backend!r}.{hint} Known: {', '.join(BACKENDS)}.")
     folder = find_model(source)
-    threshold = None
-    if (folder / INFO).is_file():
-        info = ClassifierInfo.read(folder)
-        if info.kind in LINEAR:
-            return _load_linear(folder, info)
-        threshold = info.threshold
+    if is_export(folder) or (folder / PARITY).is_file():
+        return _given_export(folder, backend)
+    info = ClassifierInfo.read(folder) if (folder / INFO).is_file() else None
+    if info is not None and info.kind in LINEAR:
+        if backend not in {AUTO, TORCH}:
+            raise SettingsError(f"--backend {backend}: {info.kind} runs need no other back end: leave it out.")
+        return Chosen(folder, "linear", "fp64")
+    if backend == TORCH:
+        return Chosen(folder, TORCH, "fp32")
+    if backend == TORCH_BF16:
+        logger.info("Answering with PyTorch in bf16")
+        return Chosen(folder, TORCH, "bf16")
+    return _of_run(source, folder, backend)
+
+
+def _given_export(folder: Path, backend: str) -> Chosen:
+    check_export(folder)
+    info = ExportInfo.read(folder)
+    if backend not in {AUTO, info.backend}:
+        raise SettingsError(
+            f"{folder} is an export for {info.backend} and cannot answer with {backend}: give the run's folder, or leave "
+            "--backend out."
+        )
+    return Chosen(folder, info.backend, info.precision)
+
+
+def _of_run(source: str | Path, folder: Path, backend: str) -> Chosen:
+    """Return the export that answers for a run; PyTorch where `auto` finds none."""
+    run = RunFolder(Path(source).expanduser())
+    if not run.is_run or folder != run.model:
+        if backend == AUTO:
+            return Chosen(folder, TORCH, "fp32")
+        raise RunError(
+            f"--backend {backend}: {source} is no run folder, which alone holds exports. "
+            f"Give an export's own folder: matinee export {source} --to {backend} --out DIR makes one."
+        )
+    found = find_export(run, backend)
+    if found is None:
+        return Chosen(folder, TORCH, "fp32")
+    logger.info(f"Answering with {found.folder} ({found.info.backend}, {found.info.precision})")
+    return Chosen(found.folder, found.info.backend, found.info.precision)
+
+
+def _open_torch(folder: Path, precision: str) -> Predictor:
+    check_installed(TORCH, f"The classifier in {folder}")
     from matinee.inference.backends.torch import TorchPredictor
     from matinee.model.load import load_classifier
+    from matinee.model.precision import best_device, choose_precision
 
+    if precision == "bf16" and choose_precision("auto", best_device()) != "bf16":
+        raise SettingsError(
+            f"--backend {TORCH_BF16}: this machine has no arithmetic for it, so that it would be slower than fp32. "
+            f"Pass --backend {TORCH}."
+        )
     loaded = load_classifier(folder)
-    return TorchPredictor(loaded.model, loaded.preparation, loaded.label_names, threshold)
+    threshold = ClassifierInfo.read(folder).threshold if (folder / INFO).is_file() else None
+    return TorchPredictor(loaded.model, loaded.preparation, loaded.label_names, threshold, precision)
 
 
 def find_model(source: str | Path) -> Path:
@@ -70,15 +164,3 @@ def _from_hub(name: str) -> Path:
             f"There is no folder {name}, and the Hugging Face hub cannot be asked for it{' with --offline' if hub.is_offline() else ''}."
         )
     return hub.download_snapshot(name, "model", _HUB_FILES)
-
-
-def _load_linear(folder: Path, info: ClassifierInfo) -> Predictor:
-    from safetensors import SafetensorError
-
-    from matinee.inference.backends.linear import LinearPredictor
-    from matinee.model.bag_of_words import BagOfWords
-
-    try:
-        return LinearPredictor(BagOfWords.load(folder, info.kind), info.label_names, info.threshold)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise RunError(f"The classifier in {folder} is damaged: {error}.") from error

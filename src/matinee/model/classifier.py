@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from matinee.core.errors import NotAvailableError, SettingsError
-from matinee.model.layers import reinitialise_layers
+from matinee.model.layers import keep_layers, reinitialise_layers
 from matinee.model.quiet import quiet_transformers
 from matinee.model.windows import WindowOutput
 
@@ -142,6 +142,8 @@ def build_classifier(folder: Path, settings: ModelSettings, label_names: Sequenc
             raise SettingsError("--multi-sample-dropout needs dropout, and this encoder has none: pass --dropout 0.1.")
         base = load_pretrained(AutoModel, folder, config)
         model = MeanPooledClassifier(base, len(label_names), dropout, settings.pooling, n_dropouts)
+    if settings.layers is not None:
+        keep_layers(base, settings.layers)
     if settings.reinit_layers:
         reinitialise_layers(base, settings.reinit_layers)
     return model

@@ -48,9 +48,29 @@ def run_batches(
     pad_id: int,
     precision: str,
     description: str,
-    unit: str = "texts",
+) -> NDArray[np.float32]:
+    """Run `batch_rows` over all texts under a progress bar of its own."""
+    with progress(description, len(ids), "texts") as bar:
+        return batch_rows(model, compute, ids, pad_id, precision, bar.update)
+
+
+def batch_rows(
+    model: nn.Module,
+    compute: Callable[[Tensor, Tensor], Tensor],
+    ids: Sequence[NDArray[np.int32]],
+    pad_id: int,
+    precision: str,
+    done: Callable[[int], None],
 ) -> NDArray[np.float32]:
     """Run `compute(input_ids, attention_mask)` over all texts without gradients and dropout, in batches of like length.
+
+    Args:
+        model: What `compute` belongs to.
+        compute: Gives one row per text.
+        ids: Token ids of each text.
+        pad_id: What batches are filled up with.
+        precision: `"fp32"` or `"bf16"`.
+        done: Told how many texts are computed, after each batch.
 
     Returns:
         One row per text, in the order given, shape (n_texts, whatever `compute` returns per text).
@@ -58,22 +78,17 @@ def run_batches(
     device = next(model.parameters()).device
     lengths = [len(row) for row in ids]
     rows: NDArray[np.float32] | None = None
-    was_training, done = model.training, 0
+    was_training, n_done = model.training, 0
     model.eval()
     try:
-        with (
-            torch.inference_mode(),
-            fast_kernels(model, precision),
-            autocast(device, precision),
-            progress(description, len(ids), unit) as bar,
-        ):
+        with torch.inference_mode(), fast_kernels(model, precision), autocast(device, precision):
             for batch in length_batches(lengths):
                 padded = pad([ids[i] for i in batch], pad_id, multiple=LENGTH_STEP, at_most=max(lengths))
                 output = compute(*(torch.from_numpy(part).to(device) for part in padded)).float().cpu().numpy()
                 rows = np.empty((len(ids), *output.shape[1:]), dtype=np.float32) if rows is None else rows
                 rows[batch] = output
-                done += len(batch)
-                bar.update(done)
+                n_done += len(batch)
+                done(n_done)
     finally:
         model.train(was_training)
     return np.empty((0, 0), dtype=np.float32) if rows is None else rows

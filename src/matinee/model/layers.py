@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModel
@@ -42,6 +43,29 @@ def parameter_depths(model: nn.Module, base: nn.Module) -> dict[str, int]:
     # What else belongs to the embeddings (their norm, a projection) says so in its name, as of transformers 5.
     embeddings |= {id(p) for name, p in base.named_parameters() if "embed" in name and id(p) not in depths}
     return {name: len(layers) if id(p) in embeddings else depths.get(id(p), 0) for name, p in model.named_parameters()}
+
+
+def keep_layers(base: Any, n_layers: int) -> None:
+    """Take layers out of an encoder until `n_layers` are left, evenly spread, the lowest and the topmost among them.
+
+    A student that starts from every other layer of its teacher's encoder (Sanh et al. 2019, "DistilBERT", section 3; of
+    twelve layers 0, 2, 4, 7, 9, 11 as in their code). The configuration says so, so that the encoder can be saved.
+
+    Raises:
+        SettingsError: The encoder has fewer layers, or layers that are not known.
+    """
+    layers = encoder_layers(base, "layers")
+    if n_layers > len(layers):
+        raise SettingsError(f"--layers must be at most {len(layers)}, the layers of this encoder, got {n_layers}.")
+    kept = np.linspace(0, len(layers) - 1, n_layers).round().astype(int).tolist()
+    for place in reversed(range(len(layers))):
+        if place not in kept:
+            del layers[place]
+    config = base.config
+    config.num_hidden_layers = n_layers
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        config.layer_types = [kinds[place] for place in kept]
 
 
 def reinitialise_layers(base: Any, n_layers: int) -> None:

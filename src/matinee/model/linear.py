@@ -10,13 +10,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from matinee.model.logits import softmax
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    # Of each text its label, shape (n_texts,), or how much it counts for each label, shape (n_texts, n_labels).
+    Labels = NDArray[np.int64] | NDArray[np.float32]
     # Learns from features and labels what to do to features.
-    Weighing = Callable[[Any, NDArray[np.int64]], Callable[[Any], Any]]
+    Weighing = Callable[[Any, Labels], Callable[[Any], Any]]
 
 # Beyond this many texts one fold is enough to tell the candidates apart.
 _MANY_TEXTS = 5_000
@@ -39,16 +43,9 @@ class LinearHead:
         return softmax(np.asarray(features @ self.weight.T) + self.bias)
 
 
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the softmax over the last axis in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    weights = np.exp(shifted)
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float64)
-
-
 def fit_linear_head(
     features: Any,
-    labels: NDArray[np.int64],
+    labels: Labels,
     n_labels: int,
     candidates: Sequence[float],
     *,
@@ -60,7 +57,9 @@ def fit_linear_head(
 
     Args:
         features: Shape (n_texts, n_features), dense or sparse.
-        labels: Shape (n_texts,); a label may be absent, its probability is then next to nothing.
+        labels: Shape (n_texts,); a label may be absent, its probability is then next to nothing. Or how much each text
+            counts for each label, shape (n_texts, n_labels), never negative: a text then stands once under each label, and
+            its loss is weighted alike. Nothing else makes the cross-entropy with soft targets out of a logistic regression.
         n_labels: How many there are.
         candidates: Values of C to choose from, ascending.
         seed: Of the folds.
@@ -91,13 +90,14 @@ def fit_scaled_head(
 
 
 def _choose_strength(
-    features: Any, labels: NDArray[np.int64], candidates: Sequence[float], seed: int, gentle: bool, weigh: Weighing
+    features: Any, labels: Labels, candidates: Sequence[float], seed: int, gentle: bool, weigh: Weighing
 ) -> float:
-    rarest = int(np.bincount(labels)[np.unique(labels)].min())
+    likeliest = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    rarest = int(np.bincount(likeliest)[np.unique(likeliest)].min())
     n_folds = min(5, rarest)
     if len(candidates) == 1 or n_folds < 2:
         return candidates[len(candidates) // 2]
-    folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels))
+    folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), likeliest))
     if len(labels) > _MANY_TEXTS:
         folds = folds[:1]
     losses = np.array([_held_out_losses(features, labels, folds, strength, weigh) for strength in candidates])
@@ -110,25 +110,37 @@ def _choose_strength(
 
 
 def _held_out_losses(
-    features: Any, labels: NDArray[np.int64], folds: Sequence[tuple[Any, Any]], strength: float, weigh: Weighing
+    features: Any, labels: Labels, folds: Sequence[tuple[Any, Any]], strength: float, weigh: Weighing
 ) -> NDArray[np.float64]:
     """Return the log-loss of each held-out text."""
     losses = []
     for fit_rows, check_rows in folds:
         weighed = weigh(features[fit_rows], labels[fit_rows])
         model = _fit(weighed(features[fit_rows]), labels[fit_rows], strength)
-        column = np.searchsorted(model.classes_, labels[check_rows])
-        said = model.predict_proba(weighed(features[check_rows]))[np.arange(len(check_rows)), column]
-        losses.append(-np.log(np.maximum(said, np.finfo(np.float64).tiny)))
+        said = model.predict_proba(weighed(features[check_rows]))
+        if labels.ndim == 1:
+            column = np.searchsorted(model.classes_, labels[check_rows])
+            losses.append(-_log(said[np.arange(len(check_rows)), column]))
+        else:
+            losses.append(-(labels[check_rows][:, model.classes_] * _log(said)).sum(axis=1))
     return np.concatenate(losses)
 
 
-def _as_they_are(features: Any, labels: NDArray[np.int64]) -> Callable[[Any], Any]:  # noqa: ARG001 - a Weighing
+def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    logs: NDArray[np.float64] = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    return logs
+
+
+def _as_they_are(features: Any, labels: Labels) -> Callable[[Any], Any]:  # noqa: ARG001 - a Weighing
     return lambda rows: rows
 
 
-def _fit(features: Any, labels: NDArray[np.int64], strength: float) -> Any:
-    return LogisticRegression(C=strength, max_iter=2_000).fit(features, labels)
+def _fit(features: Any, labels: Labels, strength: float) -> Any:
+    model = LogisticRegression(C=strength, max_iter=2_000)
+    if labels.ndim == 1:
+        return model.fit(features, labels)
+    rows, columns = np.nonzero(labels)
+    return model.fit(features[rows], columns, sample_weight=labels[rows, columns])
 
 
 def _as_head(model: Any, n_labels: int) -> LinearHead:

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from matinee.model.linear import Labels
+
 _STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 # Added to each feature's count under each label, as in the paper.
 _SMOOTHING = 1.0
 
 
-def fit_nblr(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, *, seed: int) -> BagOfWords:
-    """Fit the classifier on labelled texts."""
+def fit_nblr(texts: Sequence[str], labels: Labels, n_labels: int, *, seed: int) -> BagOfWords:
+    """Fit the classifier on labelled texts; labels as in `fit_linear_head`."""
     prepared = prepare(texts)
     options = {**n_grams(prepared), "binary": True}
     counter = CountVectorizer(**vectorizer_arguments(options))
@@ -39,7 +41,7 @@ def fit_nblr(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, *, 
     return BagOfWords("nblr", weighted_vectorizer(options, counter.vocabulary_, weights), options, head)
 
 
-def log_count_ratios(present: Any, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def log_count_ratios(present: Any, labels: Labels) -> NDArray[np.float64]:
     """Return how unevenly the labels use each feature, shape (n_features,), never negative.
 
     For each label, r = log((p / |p|) / (q / |q|)), where p counts the texts of that label that have the feature, plus 1, and
@@ -49,8 +51,10 @@ def log_count_ratios(present: Any, labels: NDArray[np.int64]) -> NDArray[np.floa
 
     Args:
         present: 1 where a text has a feature, shape (n_texts, n_features), sparse.
-        labels: Shape (n_texts,).
+        labels: Shape (n_texts,), or how much each text counts for each label, shape (n_texts, n_labels): it is counted so.
     """
+    if labels.ndim == 2:
+        return _soft_ratios(present, labels)
     total = np.asarray(present.sum(axis=0)).ravel()
     squares, seen = np.zeros(len(total)), np.unique(labels)
     for label in seen:
@@ -59,12 +63,20 @@ def log_count_ratios(present: Any, labels: NDArray[np.int64]) -> NDArray[np.floa
     return np.asarray(np.sqrt(squares / len(seen)), dtype=np.float64)
 
 
+def _soft_ratios(present: Any, weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the same where texts count for several labels: the sum of their weights stands for the count."""
+    own = np.asarray(present.T @ weights[:, weights.any(axis=0)], dtype=np.float64)
+    rest = own.sum(axis=1, keepdims=True) - own
+    ratios = [_log_shares(one) - _log_shares(other) for one, other in zip(own.T, rest.T, strict=True)]
+    return np.asarray(np.sqrt(np.mean(np.square(ratios), axis=0)), dtype=np.float64)
+
+
 def _log_shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     smoothed = counts + _SMOOTHING
     return np.asarray(np.log(smoothed / smoothed.sum()), dtype=np.float64)
 
 
-def _weighing(present: Any, labels: NDArray[np.int64]) -> Callable[[Any], Any]:
+def _weighing(present: Any, labels: Labels) -> Callable[[Any], Any]:
     """Return what turns presence into features, learned from these texts alone."""
     weights = diags_array(log_count_ratios(present, labels))
     return lambda rows: normalize(rows @ weights)

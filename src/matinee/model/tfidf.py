@@ -12,14 +12,13 @@ from matinee.model.linear import fit_linear_head
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from matinee.model.linear import Labels
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 
 
-def fit_tfidf(texts: Sequence[str], labels: NDArray[np.int64], n_labels: int, *, seed: int) -> BagOfWords:
-    """Fit the baseline on labelled texts."""
+def fit_tfidf(texts: Sequence[str], labels: Labels, n_labels: int, *, seed: int) -> BagOfWords:
+    """Fit the baseline on labelled texts; labels as in `fit_linear_head`."""
     prepared = prepare(texts)
     options = {**n_grams(prepared), "sublinear_tf": True}
     vectorizer = TfidfVectorizer(**vectorizer_arguments(options))

@@ -68,14 +68,6 @@ def pool_windows(rows: Tensor, counts: Sequence[int], pooling: str) -> Tensor:
     return torch.stack([how(part) for part in torch.split(rows, list(counts))])
 
 
-def pool_rows(rows: NDArray[np.float32], counts: NDArray[np.int64], windows: Windows | None) -> NDArray[np.float32]:
-    """Return the logits of each text from rows that have left torch; as they are where nothing has windows."""
-    if windows is None:
-        return rows
-    pooled: NDArray[np.float32] = pool_windows(torch.from_numpy(rows), counts.tolist(), windows.pooling).numpy()
-    return pooled
-
-
 def pool_features(features: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the mean of each text's windows' features, shape (B, H).
 

@@ -10,7 +10,7 @@ from matinee._version import __version__
 from matinee.core.settings import LINEAR
 from matinee.core.wording import score_in_words
 from matinee.evaluation import METRICS
-from matinee.report.wording import known, mapping, number, one_line, percent, points, rows, value_of
+from matinee.report.wording import known, mapping, number, one_line, percent, plural, points, rows, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,7 +177,8 @@ def model_card(
             f"# {', '.join(_markdown(label) for label in label_names)}: a text classifier",
             "",
             f"Made by matinee {__version__} from `{_code(name)}` with encoder `{_code(encoder)}`. "
-            + _calibration(settings, temperature, mapping(analysis)),
+            + _calibration(settings, temperature, mapping(analysis))
+            + _taught(mapping(mapping(analysis).get("distillation"))),
             "",
             "```python",
             "import matinee",
@@ -281,6 +282,16 @@ def _intended(
     if limits:
         lines += ["", "Known limits:", "", *(f"- {limit}" for limit in limits)]
     return [*lines, ""]
+
+
+def _taught(about: Mapping[str, Any]) -> str:
+    """Return whose answers a distilled classifier learned, as a sentence; nothing where nobody taught it."""
+    teachers = rows(about.get("teachers"))
+    if not teachers:
+        return ""
+    beside = "" if about.get("true_label_share") == 0 else " beside texts with true labels"
+    others = "another classifier" if len(teachers) == 1 else f"{len(teachers)} other classifiers"
+    return f" It was distilled: it learned what {others} said of {plural(about.get('n_texts'), 'unlabelled text')}{beside}."
 
 
 def _length_limit(settings: Settings) -> list[str]:

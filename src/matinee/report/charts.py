@@ -61,6 +61,7 @@ class Series:
         dashed: Whether its line is.
         line: Whether it has one.
         whiskers: (low, high) of each point's y; empty for none.
+        label: Stands beside the last point; empty for none.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Series:
     dashed: bool = False
     line: bool = True
     whiskers: tuple[tuple[float, float], ...] = ()
+    label: str = ""
 
 
 def axis_around(
@@ -205,6 +207,9 @@ class _Frame:
             parts.append(Markup('<path class="line{}" d="{}"/>').format(" dashed" if series.dashed else "", path))
         if series.marker and len(places) <= _MOST_MARKERS:
             parts += [_marker(series.marker, place) for place in places]
+        if series.label and places:
+            across, up = places[-1]
+            parts.append(_text("title", across + 7, up - 5, series.label, "start"))
         return Markup('<g class="{}"><title>{}</title>{}</g>').format(series.kind, series.name, Markup("").join(parts))
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 DPI = 200
-_INK, _GREY, _BLUE, _VERMILION = "#1a1a1a", "#767676", "#0072B2", "#D55E00"
+_INK, _GREY, BLUE, VERMILION = "#1a1a1a", "#767676", "#0072B2", "#D55E00"
 # Beyond this many labels a cell is smaller than its text on a printed page.
 _MOST_LABELS_WITH_TEXT = 30
 _LONGEST_NAME = 28
@@ -103,7 +103,7 @@ def write_figures(
     pictures.update({name: Curves((curve,)) for name, curve in curves.items()})
     if curves:
         pictures["curves"] = Curves(tuple(curves.values()), title=title)
-    return [path for name, picture in pictures.items() for path in _save(picture, folder / name)]
+    return [path for name, picture in pictures.items() for path in save_picture(picture, folder / name)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,12 +245,10 @@ class Curve:
         dense = len(self.training) > _MOST_MARKERS
         if self.training:
             style: Row = {"linewidth": 1.0} if dense else {"marker": "o", "markersize": 4.5}
-            axes.plot(*zip(*self.training, strict=True), label="training", color=_BLUE, linestyle="-", **style)
+            axes.plot(*zip(*self.training, strict=True), label="training", color=BLUE, linestyle="-", **style)
         if self.validation:
             style = {"marker": "s", "markersize": 5.5 if len(self.validation) <= 12 else 3.5}
-            axes.plot(
-                *zip(*self.validation, strict=True), label="validation", color=_VERMILION, linestyle="--", **style
-            )
+            axes.plot(*zip(*self.validation, strict=True), label="validation", color=VERMILION, linestyle="--", **style)
         if self.kept:
             ring: Row = {
                 "marker": "o",
@@ -360,7 +358,8 @@ def _wrap(name: str, width: int, n_lines: int) -> str | None:
     return "\n".join(lines) if len(lines) <= n_lines and max(map(len, lines), default=0) <= width else None
 
 
-def _save(picture: Picture, stem: Path) -> list[Path]:
+def save_picture(picture: Picture, stem: Path) -> list[Path]:
+    """Write a picture as `<stem>.png` and `<stem>.svg`, and return both; the same values give the same bytes."""
     from matplotlib import rc_context
 
     paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]

@@ -18,6 +18,8 @@ from matinee._version import __version__
 from matinee.core.settings import LINEAR
 from matinee.report import facts, mistakes, sections
 from matinee.report.augmentation import augmentation
+from matinee.report.backends import fast_versions
+from matinee.report.distillation import distillation
 from matinee.report.verdict import verdict
 from matinee.report.wording import known, mapping, number, one_line, percent, points, printable, rows, span, value_of
 
@@ -41,9 +43,12 @@ class PageContents:
         history: Rows of `history.jsonl`.
         class_report: As `evaluation.class_report` returns it, of the test texts.
         confusion: Counts of the test texts, true label by predicted label.
-        analysis: `analysis.json`: calibration, coverage, conformal, slices, causes, mistakes, explanations, checks, augmentation.
+        analysis: `analysis.json`: calibration, coverage, conformal, slices, causes, mistakes, explanations, checks,
+            augmentation, distillation.
         audit: `audit.json`.
         stress: `stress.json`.
+        exports: `parity.json` of each export, with its folder's `name`.
+        bench: `bench.json`.
         environment: `environment.json`.
         data: `data.json`.
         threshold: Of two labels the second one is answered where its probability is at least this; None: the more probable one.
@@ -62,6 +67,8 @@ class PageContents:
     analysis: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
     stress: Mapping[str, Any] | None = None
+    exports: Sequence[Mapping[str, Any]] | None = None
+    bench: Mapping[str, Any] | None = None
     environment: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     threshold: float | None = None
@@ -93,7 +100,8 @@ def _views(contents: PageContents) -> dict[str, Any]:
     metrics, settings, analysis = (mapping(part) for part in (contents.metrics, contents.settings, contents.analysis))
     names = [one_line(name, 80) for name in contents.label_names]
     n_labels = max(2, len(names))
-    is_linear, is_baseline = settings.get("encoder") in LINEAR, settings.get("encoder") == "tfidf"
+    is_linear, taught = settings.get("encoder") in LINEAR, distillation(analysis.get("distillation"))
+    is_baseline = settings.get("encoder") == "tfidf" and taught is None
     calibration = analysis.get("calibration")
     return {
         "name": one_line(contents.name, 120),
@@ -112,8 +120,10 @@ def _views(contents: PageContents) -> dict[str, Any]:
         "mistakes": mistakes.mistakes(analysis.get("mistakes"), analysis.get("explanations"), analysis.get("slices")),
         "explanations": sections.explanations(analysis.get("explanations")),
         "stress": sections.stress(contents.stress),
+        "fast": fast_versions(contents.exports, contents.bench),
         "data": facts.data_facts(mapping(contents.data), contents.audit),
         "augmentation": augmentation(analysis.get("augmentation")),
+        "distillation": taught,
         "settings": facts.settings(settings),
         "environment": facts.environment(contents.environment, contents.seconds),
         "command": printable(contents.command[:2000]),

@@ -85,17 +85,24 @@ class TextPreparation:
         Texts of any length are fine, the empty one too: it is the special tokens alone. With `long` set to `windows`, a
         longer text is its windows laid end to end, each of `max_length` tokens: `split_windows` parts them.
         """
-        before, after = self._special_tokens()
-        room = self.settings.max_length - len(before) - len(after)
         encoded: list[NDArray[np.int32]] = []
         with progress("Tokenising", total=len(texts), unit="texts") as bar:
             for start in range(0, len(texts), _CHUNK):
-                chunk = [self.clean(text) for text in texts[start : start + _CHUNK]]
-                for encoding in self.tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                    kept = [token for part in self._parts(encoding.ids, room) for token in (*before, *part, *after)]
-                    encoded.append(np.array(kept, dtype=np.int32))
+                encoded += self.encode_chunk(texts[start : start + _CHUNK])
                 bar.update(len(encoded))
         return encoded
+
+    def encode_chunk(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Do as `encode` does, all at once and without a progress bar: for threads, and texts that are few."""
+        before, after = self._special_tokens()
+        room = self.settings.max_length - len(before) - len(after)
+        encodings = self.tokenizer.encode_batch_fast([self.clean(text) for text in texts], add_special_tokens=False)
+        return [
+            np.array(
+                [token for part in self._parts(encoding.ids, room) for token in (*before, *part, *after)], np.int32
+            )
+            for encoding in encodings
+        ]
 
     def token_lengths(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each text has before truncation, special tokens included."""

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matinee.core.settings import TrainingSettings
-    from matinee.core.types import Split
+    from matinee.core.types import Split, Targets
     from matinee.tokens import TextPreparation
     from matinee.tokens.windows import Windows
+    from matinee.training.fit import TokenizedSplit
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class AugmentedSplit(torch.utils.data.Dataset[dict[str, Any]]):
         ids: Token ids of each text in this epoch.
         labels: Shape (n_texts,); never changed.
         windows: How long texts are laid out in windows; None where they are truncated.
+        targets: What is learned in the place of the labels; None: these.
     """
 
     # What frozen layers put out cannot serve other epochs.
@@ -56,10 +58,12 @@ class AugmentedSplit(torch.utils.data.Dataset[dict[str, Any]]):
         preparation: TextPreparation,
         augmenter: Augmenter,
         windows: Windows | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self.ids = list(ids)
         self.labels = split.labels
         self.windows = windows
+        self.targets = targets
         self._split = split
         self._whole = ids
         self._preparation = preparation
@@ -70,7 +74,7 @@ class AugmentedSplit(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.ids)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"input_ids": self.ids[row], "labels": int(self.labels[row])}
+        return labelled_item(self, row)
 
     # Not `set_epoch`: accelerate calls a dataset's method of that name too, by a count of its own.
     def begin_epoch(self, epoch: int) -> None:
@@ -96,6 +100,14 @@ class AugmentedSplit(torch.utils.data.Dataset[dict[str, Any]]):
         return self._augmenter.augment(self._split.texts[row], epoch=epoch, row=row, n_tokens=n_tokens)
 
 
+def labelled_item(split: TokenizedSplit | AugmentedSplit, row: int) -> dict[str, Any]:
+    """Return what the Trainer reads of a text: its token ids and label, and its targets where there are any."""
+    item = {"input_ids": split.ids[row], "labels": int(split.labels[row])}
+    if split.targets is None:
+        return item
+    return {**item, "targets": split.targets.weights[row], "temperatures": split.targets.temperatures[row]}
+
+
 def augment_split(
     split: Split,
     ids: Sequence[NDArray[np.int32]],
@@ -103,6 +115,7 @@ def augment_split(
     model: Any,
     settings: TrainingSettings,
     windows: Windows | None = None,
+    targets: Targets | None = None,
 ) -> AugmentedSplit | None:
     """Return the train split as the setting `augment` changes it; None where it leaves the texts as they are.
 
@@ -113,6 +126,7 @@ def augment_split(
         model: Before fine-tuning; words alike are taken from its embeddings.
         settings: What to change, and the seed.
         windows: How long texts are laid out in windows.
+        targets: What is learned in the place of the split's labels, whatever becomes of the texts.
 
     Raises:
         SettingsError: There is no such augmentation.
@@ -123,7 +137,7 @@ def augment_split(
     alike = _synonyms(split, preparation, model) if "synonym" in asked.operations else {}
     room = preparation.settings.max_length - len(preparation.encode([""])[0])
     augmented = AugmentedSplit(
-        split, ids, preparation, Augmenter(asked.operations, settings.seed, room, alike), windows
+        split, ids, preparation, Augmenter(asked.operations, settings.seed, room, alike), windows, targets
     )
     notes = {
         "window": f"{augmented.n_cut:,} of {len(split):,} texts are longer than the encoder reads",

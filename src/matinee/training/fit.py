@@ -19,7 +19,7 @@ from matinee.model.fast import fast_kernels
 from matinee.model.freezing import freeze, lower_states, states_bytes, upper_layers_only
 from matinee.model.quiet import quiet_transformers
 from matinee.tokens.windows import all_windows, split_windows
-from matinee.training.augmented import AugmentedSplit
+from matinee.training.augmented import AugmentedSplit, labelled_item
 from matinee.training.callbacks import (
     HistoryCallback,
     LaterIfAsGoodCallback,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from matinee.core.run import RunFolder
     from matinee.core.settings import TrainingSettings
+    from matinee.core.types import Targets
     from matinee.tokens.windows import Windows
     from matinee.training.trackers import Trackers
 
@@ -71,18 +72,20 @@ class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
         labels: Shape (n_texts,).
         states: What frozen layers put out for each text, shape (n_tokens, hidden_size) each; None where none are frozen.
         windows: How long texts were laid out in windows; None where they were truncated.
+        targets: What is learned in the place of the labels; None: these.
     """
 
     ids: Sequence[NDArray[np.int32]]
     labels: NDArray[np.int64]
     states: Sequence[Tensor] | None = None
     windows: Windows | None = None
+    targets: Targets | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        item = {"input_ids": self.ids[row], "labels": int(self.labels[row])}
+        item = labelled_item(self, row)
         return item if self.states is None else {**item, "states": self.states[row]}
 
 

@@ -35,6 +35,10 @@ class Objective:
     by their weights: balanced weights are 1 on average over the training texts, so the loss keeps its scale, and a text
     counts the same in whichever batch it comes. R-Drop adds the disagreement between two passes.
 
+    Where a teacher's probabilities are the targets, p is at the temperature that these are at, and the loss is multiplied
+    by the square of it, so that its gradients keep their scale (Hinton, Vinyals & Dean 2015, section 2). But for the
+    teacher's own entropy, which no weight of the model can change, it is the Kullback-Leibler divergence between the two.
+
     Attributes:
         n_labels: How many labels there are.
         smoothing: Share of a label that is spread over all labels (Szegedy et al. 2016, section 7).
@@ -68,17 +72,22 @@ class Objective:
         """How often the model reads each batch, each time under other dropout."""
         return 2 if self.r_drop else 1
 
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, labels: Tensor, soft: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return the mean loss of the texts, over all passes and dropout masks.
 
         Shape:
             logits - (P, S, B, K)
-            labels - (B,)
+            labels - (B,); of no account where there are soft targets
+            soft - how much each text counts for each label, (B, K), and what its logits are divided by, (B,)
         """
-        if self.mixup is None and not self.smoothing and not self.gamma and self.weights is None:
+        is_plain = self.mixup is None and not self.smoothing and not self.gamma and self.weights is None
+        if soft is None and is_plain:
             loss = nn.functional.cross_entropy(logits.flatten(0, -2), labels.repeat(len(logits) * logits.shape[1]))
         else:
-            targets = smoothed(nn.functional.one_hot(labels, self.n_labels).to(logits.dtype), self.smoothing)
+            if soft is None:
+                targets = smoothed(nn.functional.one_hot(labels, self.n_labels).to(logits.dtype), self.smoothing)
+            else:
+                logits, targets = _at_temperature(logits, *soft, self.smoothing)
             if self.mixup is not None:
                 logits, targets = _mixed(logits, targets, self.mixup)
             loss = _losses(logits, targets, self.weights, self.gamma).mean()
@@ -95,9 +104,9 @@ def balanced_weights(labels: NDArray[np.int64], n_labels: int) -> Tensor:
     return torch.from_numpy(weights).float()
 
 
-def smoothed(targets: Tensor, smoothing: float) -> Tensor:
-    """Return targets of which a share is spread evenly over all labels; both (..., K)."""
-    return targets * (1 - smoothing) + smoothing / targets.shape[-1]
+def smoothed(targets: Tensor, smoothing: float, total: Tensor | float = 1.0) -> Tensor:
+    """Return targets of which a share is spread evenly over all labels; both (..., K), rows sum to `total`."""
+    return targets * (1 - smoothing) + smoothing / targets.shape[-1] * total
 
 
 def disagreement(one: Tensor, other: Tensor) -> Tensor:
@@ -118,6 +127,13 @@ def check_dropout(model: nn.Module, settings: TrainingSettings) -> None:
     attention = (getattr(config, name, None) for name in ("attention_probs_dropout_prob", "attention_dropout"))
     if settings.r_drop and not any(getattr(module, "p", 0) for module in model.modules()) and not any(attention):
         raise SettingsError("--r-drop needs dropout, and this encoder has none of its own: pass --dropout 0.1.")
+
+
+def _at_temperature(logits: Tensor, targets: Tensor, temperatures: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Return logits divided by the texts' temperatures, and targets, smoothed, multiplied by the squares of these."""
+    divisor = temperatures.to(logits.dtype).unsqueeze(-1)
+    targets = targets.to(logits.dtype)
+    return logits / divisor, smoothed(targets, smoothing, targets.sum(dim=-1, keepdim=True)) * divisor**2
 
 
 def _losses(logits: Tensor, targets: Tensor, weights: Tensor | None, gamma: float) -> Tensor:

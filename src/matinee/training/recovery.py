@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
+# What a batch holds of each text; all else it holds of each input, which is a text or a window of one.
+PER_TEXT = frozenset({"labels", "n_windows", "targets", "temperatures"})
+
 # What torch says where it has no class of error for it: its CPU allocator (Linux, Windows), and cuBLAS.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -161,9 +164,7 @@ def pieces(batch: dict[str, Tensor], tokens: int | None) -> list[dict[str, Tenso
     for texts in cut(lengths, n_rows, tokens):
         rows = [row for text in texts for row in range(ends[text] - n_rows[text], ends[text])]
         width = _rounded(max(lengths[text] for text in texts))
-        found.append(
-            {name: of[texts] if name in {"labels", "n_windows"} else of[rows][:, :width] for name, of in batch.items()}
-        )
+        found.append({name: of[texts] if name in PER_TEXT else of[rows][:, :width] for name, of in batch.items()})
     return found
 
 

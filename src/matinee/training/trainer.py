@@ -15,7 +15,7 @@ from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArgum
 from matinee.core.files import patiently
 from matinee.core.types import Predictions
 from matinee.evaluation import METRICS, point_scores
-from matinee.model.linear import softmax
+from matinee.model.logits import softmax
 from matinee.model.windows import TOKENS_AT_ONCE, reading_windows
 from matinee.tokens import LENGTH_STEP, pad
 from matinee.tokens.windows import split_windows
@@ -202,10 +202,11 @@ class FineTuner(Trainer):  # type: ignore[misc]
             return super().compute_loss(reader, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
         labels = inputs.pop("labels")
+        soft = (inputs.pop("targets"), inputs.pop("temperatures")) if "targets" in inputs else None
         passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
         logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
         self._seen.append((logits[0, 0].detach().float().cpu().numpy(), labels.cpu().numpy()))
-        loss = self.objective(logits, labels) / (num_items_in_batch / len(labels))
+        loss = self.objective(logits, labels, soft) / (num_items_in_batch / len(labels))
         return (loss, passes[0]) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -269,9 +270,14 @@ class Collator:
 
         Where lower layers are frozen, `inputs_embeds` for `input_ids`: their states, shape (n_texts, length, hidden_size).
         Where texts have windows, these for the texts, all of the first text first, and `n_windows`, shape (n_texts,).
+        Where they have soft targets, `targets`, shape (n_texts, n_labels), and `temperatures`, shape (n_texts,).
         """
         # The labels come first: the Trainer counts the texts of a batch by its first entry.
         texts = {"labels": torch.tensor([row["labels"] for row in rows])}
+        if "targets" in rows[0]:
+            texts |= {
+                name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in ("targets", "temperatures")
+            }
         if self.windows is not None:
             windows = [self._windows(row) for row in rows]
             texts["n_windows"] = torch.tensor([len(of) for of in windows])

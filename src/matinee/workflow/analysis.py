@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from matinee.workflow.calibrating import FEWEST_TO_CALIBRATE
 from matinee.workflow.fitting import CLASSIFIER, TFIDF
 
@@ -43,7 +45,9 @@ def analyse(said: Mapping[tuple[str, str], Predictions], settings: Settings, *, 
         groups=test.groups,
         patterns=settings.evaluation.slices,
     )
-    baseline = None if settings.model.encoder == "tfidf" else said.get(("test", TFIDF))
+    baseline = said.get(("test", TFIDF))
+    if baseline is not None and np.array_equal(baseline.probabilities, test.probabilities):
+        baseline = None  # it is the classifier itself
     return {
         "calibration": _calibration(validation, test, settings, temperature) if has_labels else dict(_NO_LABELS),
         "coverage": coverage_section(validation, test) if has_labels else dict(_NO_LABELS),
@@ -110,4 +114,4 @@ def carry_over(old: Mapping[str, Any], new: dict[str, Any]) -> None:
     found = {row["id"]: row for row in detailed_mistakes(old)}
     for row in detailed_mistakes(new):
         row |= {key: value for key, value in found.get(row["id"], {}).items() if key in {"words", "neighbours"}}
-    new |= {section: old[section] for section in ("explanations", "augmentation") if section in old}
+    new |= {section: old[section] for section in ("explanations", "augmentation", "distillation") if section in old}

@@ -60,6 +60,8 @@ def _other_seeds(run: RunFolder, settings: Settings, metrics: Mapping[str, Any])
     """Return the test accuracies of complete runs in the same parent folder that differ from this one by their seed alone."""
     accuracies: dict[int, float] = {}
     for sibling in _siblings(run):
+        if sibling.distillation.is_file() != run.distillation.is_file():
+            continue
         try:
             theirs, scores = sibling.read_config(), sibling.read_json(sibling.metrics)["test"]
             n, accuracy = scores["n"], scores["accuracy"]["value"]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
-from matinee.core.errors import RunError
+from matinee.core.backends import AUTO
+from matinee.core.errors import RunError, SettingsError
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
@@ -51,35 +52,43 @@ def evaluate(
     split: SplitName = "test",
     output: str | Path | None = None,
     offline: bool = False,
+    backend: str = AUTO,
     flags: Layer | None = None,
     **settings: object,
 ) -> Evaluation:
     """Score a run's classifier.
 
     Args:
-        run: Run folder; with `data` a model folder or hub id will do.
+        run: Run folder; with `data` a model folder, the folder of an export, or a hub id will do.
         data: Labelled data to score it on; the run's own hold-out where not given, from its stored predictions.
         split: Which hold-out of the run, `"test"` or `"validation"`; of `data`, the split to take where it has several.
         output: Folder for metrics.json, predictions.parquet and figures/; `RUN/evaluations/<data>` for other data.
         offline: Never touch the network.
+        backend: What computes the answers to `data`: see `matinee.inference.load_predictor`.
         flags: Settings as the command line gives them.
         **settings: How to read `data`: text_column, label_column, missing, encoding; as in training where not given.
     """
     if data is None:
+        if backend != AUTO:
+            raise SettingsError(
+                "--backend needs DATA to answer: the scores of a run's own hold-outs are those of its stored predictions."
+            )
         said, baselines = _stored(Path(run), split)
         return _score(said, baselines, Path(output) if output else None, {"run": str(run), "split": split})
     from matinee.data import read_split
-    from matinee.inference import load_predictor, predict
+    from matinee.inference import choose_classifier, predict
 
     base = RunFolder(Path(run)).read_config().flat() if RunFolder(Path(run)).is_run else {}
     resolved = resolve(Layer(base), *([flags] if flags else []), Layer({**settings, "data": str(data)}))
     with hub.offline(offline):
-        predictor = load_predictor(run)
+        chosen = choose_classifier(run, backend)
+        predictor = chosen.open()
         labelled = read_split(str(data), resolved.data, predictor.label_names, split=split)
         said = predict(predictor, labelled.texts, ids=labelled.ids, labels=labelled.labels)
         seen = _count_seen(Path(run), labelled)
     folder = Path(output) if output else _default_output(Path(run), str(data), split)
-    return _score(said, {}, folder, {"run": str(run), "data": str(data), "split": split}, seen)
+    about = {"run": str(run), "data": str(data), "split": split, "backend": f"{chosen.backend}-{chosen.precision}"}
+    return _score(said, {}, folder, about, seen)
 
 
 def _stored(path: Path, split: str) -> tuple[Predictions, dict[str, Predictions]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
+from matinee.core.backends import TORCH
 from matinee.core.errors import SettingsError
 from matinee.core.files import write_text
 from matinee.core.progress import progress
@@ -75,7 +76,7 @@ def explain(
     values: dict[str, Any] = {"text_column": text_column, "encoding": encoding}
     given = list(texts) if input is None else read_texts(str(input), resolve(Layer(values)).data).texts
     with hub.offline(offline):
-        predictor = load_predictor(run)
+        predictor = load_predictor(run, backend=TORCH)  # of all transformer back ends only torch has gradients
     explanations = explain_(predictor, given, method=method, label=label)
     if html is not None:
         from matinee.report.explained import render_explanations

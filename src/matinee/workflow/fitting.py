@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from matinee.core.run import RunFolder
     from matinee.core.settings import Settings
-    from matinee.core.types import SplitName
+    from matinee.core.types import SoftTexts, SplitName, Targets
     from matinee.inference import Predictor
     from matinee.inference.backends.linear import LinearPredictor
     from matinee.inference.backends.torch import TorchPredictor
+    from matinee.model.linear import Labels
     from matinee.tokens import TextPreparation
     from matinee.training import AugmentedSplit, FitResult, FrozenEncoder
     from matinee.training.trackers import Trackers
@@ -148,14 +149,19 @@ def check_encoder(encoder: LocatedEncoder, settings: Settings) -> None:
     from matinee.model.precision import best_device, choose_precision
 
     config, max_length = load_config(encoder.folder), settings.text.max_length
+    n_layers = settings.model.layers or config.num_hidden_layers
+    if n_layers > config.num_hidden_layers:
+        raise SettingsError(
+            f"--layers must be at most {config.num_hidden_layers}, the layers of encoder {encoder.name}, got {n_layers}."
+        )
     limit = longest_input(config)
     if limit is not None and max_length > limit:
         raise SettingsError(f"--max-length must be at most {limit} for encoder {encoder.name}, got {max_length}.")
-    n_frozen = n_frozen_layers(settings.training.freeze, config.num_hidden_layers)
-    if n_frozen + settings.model.reinit_layers > config.num_hidden_layers:
+    n_frozen = n_frozen_layers(settings.training.freeze, n_layers)
+    if n_frozen + settings.model.reinit_layers > n_layers:
         raise SettingsError(
             f"--freeze {n_frozen} and --reinit-layers {settings.model.reinit_layers} overlap: encoder {encoder.name} has "
-            f"{config.num_hidden_layers} layers, and a fresh one must be trained."
+            f"{n_layers} layers, and a fresh one must be trained."
         )
     choose_precision(settings.training.precision, best_device())
 
@@ -167,22 +173,26 @@ def fit_dataset(
     run: RunFolder,
     watch: Watch,
     trackers: Trackers | None = None,
+    soft: SoftTexts | None = None,
 ) -> Fitted:
-    """Train what the settings ask for, and the baselines beside it; save the classifier into the run folder."""
+    """Train what the settings ask for, and the baselines beside it; save the classifier into the run folder.
+
+    The classifier alone learns from the soft texts: the baselines are what the true labels are worth without them.
+    """
     with watch.stage("baseline"):
         linear = fit_linear(dataset, settings, TFIDF)
         calibrated = calibrate(linear, dataset.splits["validation"], settings.training)
         predictions = _predict_hold_outs(linear, dataset, TFIDF, calibrated)
     if encoder.folder is None:
         vectors = _tfidf_vectors(linear, dataset)
-        if encoder.name != TFIDF:
+        if encoder.name != TFIDF or soft is not None:
             with watch.stage("fitting"):
-                linear = fit_linear(dataset, settings, encoder.name)
+                linear = fit_linear(dataset, settings, encoder.name, soft)
                 calibrated = calibrate(linear, dataset.splits["validation"], settings.training)
         _save_linear(linear, settings, run, calibrated)
         said = _predict_hold_outs(linear, dataset, CLASSIFIER, calibrated)
         return Fitted(linear, {**said, **predictions}, calibrated.temperature, vectors=vectors)
-    tuned = fine_tune(dataset, settings, encoder, run, watch, trackers=trackers)
+    tuned = fine_tune(dataset, settings, encoder, run, watch, trackers=trackers, soft=soft)
     _save_tuned(tuned, settings, run)
     with watch.stage("predicting"):
         said = _predict_hold_outs(tuned.predictor, dataset, CLASSIFIER, tuned.calibrated)
@@ -203,14 +213,18 @@ def fit_dataset(
     )
 
 
-def fit_linear(dataset: Dataset, settings: Settings, kind: str) -> LinearPredictor:
-    """Return a linear classifier, `"tfidf"` or `"nblr"`, fitted on the train split."""
+def fit_linear(dataset: Dataset, settings: Settings, kind: str, soft: SoftTexts | None = None) -> LinearPredictor:
+    """Return a linear classifier, `"tfidf"` or `"nblr"`, fitted on the train split and the soft texts."""
     from matinee.inference.backends.linear import LinearPredictor
     from matinee.model.nblr import fit_nblr
     from matinee.model.tfidf import fit_tfidf
 
     train, fit = dataset.splits["train"], {"tfidf": fit_tfidf, "nblr": fit_nblr}[kind]
-    model = fit(train.texts, train.labels, len(dataset.label_names), seed=settings.training.seed)
+    labels: Labels = train.labels
+    if soft is not None:
+        train, targets = soft.joined_to(train)
+        labels = targets.weights
+    model = fit(train.texts, labels, len(dataset.label_names), seed=settings.training.seed)
     return LinearPredictor(model, dataset.label_names)
 
 
@@ -223,6 +237,7 @@ def fine_tune(
     *,
     trackers: Trackers | None = None,
     throwaway: bool = False,
+    soft: SoftTexts | None = None,
 ) -> Tuned:
     """Fine-tune the encoder on the train split and keep its best epoch on the validation split.
 
@@ -234,6 +249,7 @@ def fine_tune(
         watch: Told how long each stage takes.
         trackers: Told of every logged step.
         throwaway: Whether the folder goes afterwards: nothing is kept for a resume then.
+        soft: Texts with a teacher's probabilities, learned from beside the train split. The head is fitted without them.
     """
     import transformers
 
@@ -259,13 +275,14 @@ def fine_tune(
             )
     transformers.set_seed(seed)
     with watch.stage("tokenising"):
-        augmented = augment_split(dataset.splits["train"], ids["train"], preparation, model, settings.training, windows)
+        learned, learned_ids, targets = _learned(dataset.splits["train"], ids["train"], soft, preparation)
+        augmented = augment_split(learned, learned_ids, preparation, model, settings.training, windows, targets)
     result = FitResult([], 0.0, 0)  # what `--freeze all` stops at
     if settings.training.freeze != "all":
         with watch.stage("fine-tuning"):
             result = fit(
                 model,
-                augmented or TokenizedSplit(ids["train"], dataset.splits["train"].labels, windows=windows),
+                augmented or TokenizedSplit(learned_ids, learned.labels, windows=windows, targets=targets),
                 TokenizedSplit(ids["validation"], dataset.splits["validation"].labels, windows=windows),
                 settings.training,
                 label_names=dataset.label_names,
@@ -281,6 +298,18 @@ def fine_tune(
     with watch.stage("calibrating"):
         calibrated = calibrate(predictor, dataset.splits["validation"], settings.training)
     return Tuned(predictor, tokenizer, result, frozen, calibrated, _augmentation(settings, augmented))
+
+
+def _learned(
+    train: Split, ids: list[NDArray[np.int32]], soft: SoftTexts | None, preparation: TextPreparation
+) -> tuple[Split, list[NDArray[np.int32]], Targets | None]:
+    """Return what is learned from, its token ids, and what is learned of it in the place of labels."""
+    if soft is None:
+        return train, ids, None
+    both, targets = soft.joined_to(train)
+    # Without a share the true labels are left out.
+    n_labelled = len(both) - len(soft)
+    return both, [*ids[:n_labelled], *preparation.encode(soft.texts)], targets
 
 
 def _untrained(

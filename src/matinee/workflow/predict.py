@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
+from matinee.core.backends import AUTO
 from matinee.core.errors import RunError, SettingsError
 from matinee.core.schema import Layer, resolve
 
@@ -27,10 +28,12 @@ class Classifier:
     Attributes:
         source: Where it came from.
         predictor: What does the work.
+        folder: What it was loaded from: a model folder or an export; holds the validation answers that limits are chosen by.
     """
 
     source: str
     predictor: Predictor
+    folder: Path
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -60,30 +63,39 @@ class Classifier:
         """
         from matinee.inference import predict
 
-        limit, set_above = _limits(self.source, abstain_below, target_accuracy, coverage)
+        limit, set_above = _limits(self.folder, abstain_below, target_accuracy, coverage)
         return replace(predict(self.predictor, texts), abstain_below=limit, set_above=set_above)
 
 
-def load(run: str | Path, *, offline: bool = False) -> Classifier:
-    """Return the classifier of a run folder, a model folder, or a hub id.
+def load(run: str | Path, *, offline: bool = False, backend: str = AUTO) -> Classifier:
+    """Return the classifier of a run folder, a model folder, an export's folder, or a hub id.
+
+    Args:
+        run: Where it is.
+        offline: Never touch the network.
+        backend: What computes its answers: `"auto"`, `"torch"`, `"torch-bf16"`, `"openvino"` or `"onnx"`. `auto` is the
+            fastest of a run's exports that are proved to say the same, else PyTorch.
 
     Example:
         >>> matinee.load("runs/demo").predict(["A film to fall asleep in."])[0]["label"]  # doctest: +SKIP
         'negative'
     """
-    from matinee.inference import load_predictor
+    from matinee.inference import choose_classifier
 
     with hub.offline(offline):
-        return Classifier(str(run), load_predictor(run))
+        chosen = choose_classifier(run, backend)
+        return Classifier(str(run), chosen.open(), chosen.folder)
 
 
-def predict(run: str | Path, texts: Sequence[str], *, offline: bool = False, **policy: float | None) -> Predictions:
-    """Return what a run's classifier says of the texts; `policy` as in `Classifier.predict`."""
-    return load(run, offline=offline).predict(texts, **policy)
+def predict(
+    run: str | Path, texts: Sequence[str], *, offline: bool = False, backend: str = AUTO, **policy: float | None
+) -> Predictions:
+    """Return what a run's classifier says of the texts; `backend` as in `load`, `policy` as in `Classifier.predict`."""
+    return load(run, offline=offline, backend=backend).predict(texts, **policy)
 
 
 def _limits(
-    source: str, abstain_below: float | None, target_accuracy: float | None, coverage: float | None
+    folder: Path, abstain_below: float | None, target_accuracy: float | None, coverage: float | None
 ) -> tuple[float | None, float | None]:
     """Return below which probability answers are uncertain, and from which one a label is in the set."""
     values = {"abstain-below": abstain_below, "target-accuracy": target_accuracy, "coverage": coverage}
@@ -93,18 +105,17 @@ def _limits(
     if abstain_below is not None and target_accuracy is not None:
         raise SettingsError("--abstain-below and --target-accuracy both set the same limit: give one of them.")
     if target_accuracy is not None:
-        abstain_below = _limit_for(_validation(source), target_accuracy)
-    return abstain_below, None if coverage is None else _set_limit(_validation(source), coverage)
+        abstain_below = _limit_for(_validation(folder), target_accuracy)
+    return abstain_below, None if coverage is None else _set_limit(_validation(folder), coverage)
 
 
-def _validation(source: str) -> Predictions:
-    from matinee.inference.load import find_model
+def _validation(folder: Path) -> Predictions:
     from matinee.model.artifact import read_validation
 
-    validation = read_validation(find_model(source))
+    validation = read_validation(folder)
     if validation is None:
         raise RunError(
-            f"{source} holds no validation answers to choose a limit by: give --abstain-below, or train it with matinee."
+            f"{folder} holds no validation answers to choose a limit by: give --abstain-below, or train it with matinee."
         )
     return validation
 
@@ -142,18 +153,20 @@ def predict_file(
     text_column: str | None = None,
     encoding: str = "utf-8",
     offline: bool = False,
+    backend: str = AUTO,
     **policy: float | None,
 ) -> Predictions:
     """Predict given texts or a whole file, and write the records to `output` if it is given.
 
     Args:
-        run: Run folder, model folder or hub id.
+        run: Run folder, model folder, the folder of an export, or hub id.
         texts: Texts themselves; instead of `input`.
         input: A CSV, TSV, JSONL or Parquet file, a text file with one text a line, or `-` for standard input.
         output: A `.jsonl`, `.csv`, `.tsv` or `.parquet` file.
         text_column: Column that holds the texts; guessed where not given.
         encoding: Of the input file.
         offline: Never touch the network.
+        backend: What computes the answers: see `load`.
         **policy: As in `Classifier.predict`.
 
     Raises:
@@ -169,7 +182,7 @@ def predict_file(
         check_output(Path(output))
     values: dict[str, Any] = {"text_column": text_column, "encoding": encoding}
     given = list(texts) if input is None else read_texts(str(input), resolve(Layer(values)).data).texts
-    predictions = predict(run, given, offline=offline, **policy)
+    predictions = predict(run, given, offline=offline, backend=backend, **policy)
     if output is not None:
         write_records(Path(output), predictions.records())
     return predictions

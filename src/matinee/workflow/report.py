@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matinee.core.errors import RunError
 from matinee.core.files import write_json, write_text
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, from_flags, resolve
 from matinee.workflow.analysis import analyse, carry_over
 from matinee.workflow.checking import check_codes, check_run
 from matinee.workflow.fitting import CLASSIFIER
+from matinee.workflow.teaching import command_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matinee.core.settings import Settings
     from matinee.core.types import Predictions
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,24 @@ def report(
     return Report(path, analysis["checks"])
 
 
+def refresh_page(run: RunFolder) -> None:
+    """Write a complete run's page anew, where it has one, with what was added to the folder since; nothing else changes."""
+    from matinee.evaluation import read_predictions
+
+    analysis = run.read_optional_json(run.analysis)
+    if not run.report.is_file() or analysis is None:
+        return
+    manifest = run.read_json(run.manifest)
+    write_page(
+        run,
+        run.report,
+        read_predictions(run.predictions),
+        analysis,
+        seconds=manifest.get("seconds"),
+        completed=str(manifest.get("completed", ""))[:10],
+    )
+
+
 def write_page(
     run: RunFolder,
     path: Path,
@@ -114,14 +138,34 @@ def write_page(
         analysis=analysis,
         audit=run.read_optional_json(run.audit),
         stress=run.read_optional_json(run.stress),
+        exports=_proofs(run),
+        bench=run.read_optional_json(run.bench),
         environment=run.read_optional_json(run.environment),
         data=run.read_optional_json(run.data),
         threshold=test.threshold,
         seconds=seconds,
         completed=completed,
-        command=f"matinee train --recipe {shlex.quote(str(run.config))} --run-dir {shlex.quote(run.path.name + '-again')}",
+        command=_command(run),
     )
     write_text(path, render_page(contents))
+
+
+def _command(run: RunFolder) -> str:
+    """Return the command that makes the same run again."""
+    again = run.path.name + "-again"
+    taught = command_of(run, run.read_config(), str(run.config), again)
+    return taught or f"matinee train --recipe {shlex.quote(str(run.config))} --run-dir {shlex.quote(again)}"
+
+
+def _proofs(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the proof of each export in the run, with its folder's name; a damaged one is left out."""
+    found = []
+    for path in sorted(run.exports.glob("[!.]*/parity.json")):
+        try:
+            found.append({**run.read_json(path), "name": path.parent.name})
+        except (RunError, TypeError):
+            logger.warning(f"{path} is damaged: the report leaves it out. Export again.")
+    return found
 
 
 def update_card(run: RunFolder, settings: Settings, metrics: Mapping[str, Any], analysis: Mapping[str, Any]) -> None:

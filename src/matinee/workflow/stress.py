@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
+from matinee.core.backends import TORCH
 from matinee.core.errors import DataError, RunError, SettingsError, did_you_mean
 from matinee.core.files import write_json
 from matinee.core.run import RunFolder
@@ -104,7 +105,7 @@ def stress(
     from matinee.inference import load_predictor
 
     with hub.offline(offline):
-        predictor = load_predictor(run)
+        predictor = load_predictor(run, backend=TORCH)  # the classifier itself is in question, not an export of it
     signs = _sentiment(sentiment, predictor)
     # Read before anything is predicted: a mistake in the file shall not cost minutes.
     scored_pairs = None if file is None else _PairScoring(file, predictor)

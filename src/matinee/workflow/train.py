@@ -25,6 +25,7 @@ from matinee.workflow.explain import explain_rows
 from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_encoder, fit_dataset, locate_encoder
 from matinee.workflow.recipes import read_recipe
 from matinee.workflow.report import update_card, write_page
+from matinee.workflow.teaching import read_teaching, teaching_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from matinee.inference import Predictor
     from matinee.training.trackers import Trackers
     from matinee.workflow.fitting import Fitted, LocatedEncoder
+    from matinee.workflow.teaching import Teaching
 
 logger = logging.getLogger(__name__)
 
@@ -111,18 +113,43 @@ def train(
     resolved = resolve(*layers)
     if resolved.data.data is None:
         raise SettingsError("Nothing to learn from: name a dataset, as in `matinee train imdb`, or a recipe that does.")
-    run = RunFolder(Path(run_dir).expanduser() if run_dir else _new_run_dir(resolved))
+    run = RunFolder(Path(run_dir).expanduser() if run_dir else new_run_dir(resolved))
     run.check_free(overwrite=overwrite)
     with hub.offline(offline):
-        encoder, dataset = _prepare(resolved)
-        with run.locked():
-            run.create(overwrite=overwrite)
-            with _nothing_left_behind(run):
-                lasting = _from_anywhere(resolved, dataset)
-                run.write_config(lasting)
-                with interrupts_held():
-                    write_json(run.data, dataset.about)
-                    return _fit_and_report(dataset, lasting, encoder, run)
+        encoder, dataset = prepare(resolved)
+        return start_run(run, resolved, encoder, dataset, overwrite=overwrite)
+
+
+def start_run(
+    run: RunFolder,
+    settings: Settings,
+    encoder: LocatedEncoder,
+    dataset: Dataset,
+    *,
+    overwrite: bool,
+    teaching: Teaching | None = None,
+) -> Run:
+    """Make the run folder, and fit, score and report into it; what fails early leaves no folder.
+
+    Args:
+        run: The folder, checked to be free.
+        settings: All of them.
+        encoder: As `prepare` returns it.
+        dataset: As `prepare` returns it.
+        overwrite: Replace a run that is already there.
+        teaching: What else is learned from; None: nothing.
+    """
+    with run.locked():
+        run.create(overwrite=overwrite)
+        with _nothing_left_behind(run):
+            lasting = _from_anywhere(settings, dataset)
+            if teaching is not None:
+                # First: with settings alone, the run would be taken up again as one without teachers.
+                teaching.write(run)
+            run.write_config(lasting)
+            with interrupts_held():
+                write_json(run.data, dataset.about)
+                return _fit_and_report(dataset, lasting, encoder, run, teaching)
 
 
 def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
@@ -136,18 +163,23 @@ def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
     settings = run.read_config()
     with hub.offline(offline), run.locked():
         run.sweep()
-        encoder, dataset = _prepare(settings)
+        encoder, dataset = prepare(settings)
         if run.data.is_file() and run.read_json(run.data)["splits"] != dataset.about["splits"]:
             raise RunError(
                 f"The data of {run.path} is no longer what it was when training started: train anew with --overwrite."
             )
+        teaching = read_teaching(run, dataset, settings)
         with interrupts_held():
             write_json(run.data, dataset.about)
-            return _fit_and_report(dataset, settings, encoder, run)
+            return _fit_and_report(dataset, settings, encoder, run, teaching)
 
 
-def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
-    """Find encoder and data and check them, before a folder is made."""
+def prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
+    """Find encoder and data and check them, before a folder is made.
+
+    Raises:
+        MatineeError: One of them cannot be had, or does not go with the settings.
+    """
     from matinee.data import Augmentations, load_dataset
     from matinee.model.encoders import check_known
     from matinee.training.trackers import check_trackers
@@ -164,7 +196,9 @@ def _prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
     return encoder, dataset
 
 
-def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder) -> Run:
+def _fit_and_report(
+    dataset: Dataset, settings: Settings, encoder: LocatedEncoder, run: RunFolder, teaching: Teaching | None
+) -> Run:
     from matinee.data import write_seen
     from matinee.training.trackers import tracked
 
@@ -186,8 +220,14 @@ def _fit_and_report(dataset: Dataset, settings: Settings, encoder: LocatedEncode
             logger.info(f"Audit {finding['code']}: {finding['title']}")
     for folder in (run.checkpoints, run.figures):
         folder.mkdir(exist_ok=True)
+    soft = None
+    if teaching is not None:
+        with watch.stage("asking the teachers"):
+            soft, told = teaching.soft_texts(run, dataset)
+        dataset = dataset.with_about(distillation=told)
+        write_json(run.data, dataset.about)
     with tracked(run, settings) as trackers:
-        fitted = fit_dataset(dataset, settings, encoder, run, watch, trackers)
+        fitted = fit_dataset(dataset, settings, encoder, run, watch, trackers, soft)
         with watch.stage("report"):
             metrics, analysis = _report(fitted, run, settings, dataset, watch)
         run.finish(watch.seconds)
@@ -231,6 +271,8 @@ def _report(
     analysis["checks"] = check_run(run, settings, said["test", CLASSIFIER], metrics, analysis)
     if fitted.augmentation is not None:
         analysis["augmentation"] = fitted.augmentation
+    if "distillation" in dataset.about:
+        analysis["distillation"] = teaching_section(run, dataset.about["distillation"], said["test", CLASSIFIER])
     write_json(run.metrics, metrics)
     write_json(run.analysis, analysis)
     write_figures(run.figures, said["test", CLASSIFIER], fitted.history, kept_epoch=fitted.kept_epoch)
@@ -264,7 +306,8 @@ def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:
     return settings
 
 
-def _new_run_dir(settings: Settings) -> Path:
+def new_run_dir(settings: Settings) -> Path:
+    """Return a name for a run that was given none: data, encoder and time."""
     data = Path(str(settings.data.data)).stem or "data"
     encoder = Path(settings.model.encoder).name
     name = "-".join(["".join(c if c.isalnum() else "-" for c in part).strip("-") for part in (data, encoder)])
@@ -280,6 +323,10 @@ def _nothing_left_behind(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        if run.is_complete:
+            raise InterruptedTrainingError(
+                f"Interrupted, but the run in {run.path} is complete: only its trackers may lack the last files."
+            ) from interrupt
         raise InterruptedTrainingError(
             f"Interrupted. Continue with `matinee train --resume {run.path}`: from the last checkpoint, or from the start "
             "where there is none yet."

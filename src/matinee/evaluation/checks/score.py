@@ -16,7 +16,8 @@ NEARLY_ALL = 0.99
 def below_baseline(facts: CheckFacts) -> Found | None:
     """Look whether the classifier beats the linear baseline on the same texts."""
     gain = facts.interval("gain_over_baseline", "accuracy")
-    if gain is None or facts.settings.get("encoder") == "tfidf" or gain["low"] > 0:
+    is_baseline = facts.settings.get("encoder") == "tfidf" and not facts.data.get("distillation")
+    if gain is None or is_baseline or gain["low"] > 0:
         return None
     if gain["high"] < 0:
         return Found(f"It is less accurate than the baseline on the same texts: {points(gain)}.", "error")

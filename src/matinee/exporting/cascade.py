@@ -1,0 +1,87 @@
+"""The cascade: a linear classifier answers what it is sure of, an exported encoder the rest."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from matinee.core.backends import CASCADE
+from matinee.core.errors import RunError
+from matinee.core.files import write_json
+from matinee.exporting.folder import check_room, finish, open_unfinished, write_basics
+from matinee.exporting.proof import prove
+from matinee.inference.cascade import choose_threshold
+from matinee.inference.exports import CASCADE_FILE, CHEAP, ENCODER, open_export, open_linear
+from matinee.model.artifact import ClassifierInfo, whole_folder
+from matinee.model.exported import ExportInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matinee.core.types import Predictions
+    from matinee.exporting.folder import Source
+    from matinee.exporting.limits import Limits
+    from matinee.inference import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+def export_cascade(
+    source: Source, target: Path, encoder: Path, write_cheap: Callable[[Path], None], bound: float, limits: Limits
+) -> dict[str, Any]:
+    """Make a whole cascade folder, or nothing.
+
+    Args:
+        source: The classifier that it stands in for; with labelled validation texts.
+        target: The folder; what is there is replaced.
+        encoder: Folder of an export of `source`.
+        write_cheap: Writes a linear model folder of the same labels where it is told to.
+        bound: Accuracy that the cascade may cost on validation, as a share.
+        limits: What it may cost on held-out texts.
+
+    Returns:
+        The proof, as in `parity.json`; `threshold` is from which probability on the cheap answer stands, `cheap_share` the
+        share of the held-out texts that it answers.
+
+    Raises:
+        RunError: It does not say the same, or its parts do not fit together.
+        StorageError: The disk has no room for it.
+    """
+    check_room(target, source.model)
+    precision = ExportInfo.read(encoder).precision
+    info = ExportInfo(CASCADE, precision, ENCODER, source.predictor.preparation.pad_id, source.hashes())
+    with whole_folder(target) as folder:
+        write_basics(folder, source)
+        write_cheap(folder / CHEAP)
+        shutil.copytree(encoder, folder / ENCODER)
+        cheap = open_linear(folder / CHEAP, ClassifierInfo.read(folder / CHEAP))
+        if cheap.label_names != source.predictor.label_names:
+            raise RunError(
+                f"The cheap classifier has other labels ({', '.join(cheap.label_names[:10])}) than the encoder "
+                f"({', '.join(source.predictor.label_names[:10])}): give another --cheap."
+            )
+        threshold = _threshold(cheap, open_export(folder / ENCODER), source.validation, bound)
+        write_json(folder / CASCADE_FILE, {"threshold": threshold})
+        cascade = open_unfinished(folder, info)
+        parity = prove(source.predictor, cascade, source.held_out, limits, "The cascade")
+        sureness = cheap.probabilities(source.held_out.reference.texts).max(axis=1)
+        parity |= {
+            "backend": CASCADE,
+            "precision": precision,
+            "calibration": None,
+            "attempts": [],
+            "threshold": threshold,
+            "bound": bound,
+            "cheap_share": float((sureness >= threshold).mean()),
+        }
+        finish(folder, source, cascade, info, parity, CASCADE, ExportInfo.read(encoder).backend)
+    return parity
+
+
+def _threshold(cheap: Predictor, encoder: Predictor, validation: Predictions | None, bound: float) -> float:
+    if validation is None or validation.labels is None:
+        raise RunError("A cascade needs labelled validation texts to choose by: export a run that has them.")
+    cheaply, well = (each.probabilities(validation.texts) for each in (cheap, encoder))
+    return choose_threshold(cheaply, well, validation.labels, bound, decision=encoder.threshold)

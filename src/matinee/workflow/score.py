@@ -1,0 +1,277 @@
+"""`matinee score`: a classifier's answers to files of any size."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matinee.core import hub
+from matinee.core.backends import AUTO
+from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError
+from matinee.core.files import file_sha256
+from matinee.core.interruption import interrupts_held
+from matinee.core.progress import progress, told_to
+from matinee.core.schema import Layer, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from matinee.core.progress import Bar
+    from matinee.core.types import Predictions
+    from matinee.data.shards import Done, Output
+    from matinee.data.streaming import RowStream, Shard
+    from matinee.inference import Predictor
+
+logger = logging.getLogger(__name__)
+
+SHARD_ROWS = 10_000
+
+# Put before the names of the written columns where the input has one of them already.
+_PREFIX = "predicted_"
+
+# Files of a model folder that an answer depends on.
+_DECISIVE = {".json", ".safetensors", ".txt", ".model"}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of scoring files.
+
+    Attributes:
+        path: The folder of shards, or the file.
+        n_scored: Rows with an answer.
+        n_rejected: Rows that were set aside.
+        labels: How many rows got each label.
+        rejected: The file with the rows that were set aside; None where there are none.
+        seconds: What this start took; 0 where everything was there already.
+        n_before: Rows with an answer that an earlier start had left.
+    """
+
+    path: Path
+    n_scored: int
+    n_rejected: int
+    labels: dict[str, int]
+    rejected: Path | None
+    seconds: float
+    n_before: int
+
+
+def score(
+    run: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    backend: str = AUTO,
+    shard_rows: int = SHARD_ROWS,
+    format: str | None = None,  # noqa: A002 - the flag's name
+    text_column: str | None = None,
+    encoding: str = "utf-8",
+    prefix: str | None = None,
+    overwrite: bool = False,
+    offline: bool = False,
+) -> Scored:
+    """Answer all texts of files, in constant memory; a second start of the same job goes on where the first one stopped.
+
+    The output holds the columns of the input and `label`, `score` and `probability_<label>` (see `prefix`). A row without a
+    text, or that cannot be read, is set aside in `_rejected.jsonl` (of a single file: `<name>.rejected.jsonl`) with its reason.
+
+    Args:
+        run: Run folder, model folder, export folder or hub id.
+        inputs: Files and globs: CSV, TSV, JSONL, JSON, Parquet, or `.txt` with one text a line.
+        output: A folder for shards, or a `.parquet`, `.jsonl`, `.csv` or `.tsv` file.
+        backend: As in `load_predictor`.
+        shard_rows: Rows of a shard; those with long texts hold fewer.
+        format: Of the shards: `"parquet"` where not given.
+        text_column: Column that holds the texts; guessed where not given.
+        encoding: Of text files.
+        prefix: Put before the names of the written columns; where not given nothing, or `predicted_` where one of the names
+            is taken.
+        overwrite: Replace a file, a complete output, or one that was begun with something else.
+        offline: Never touch the network.
+
+    Raises:
+        DataError: There is no input, it has no column of texts, or no rows.
+        SettingsError: A number is out of range, or the written columns have names that are taken.
+        RunError: The output is there already, was begun with something else, or is written to by another process.
+        StoppedError: Ctrl-C was pressed; the finished shards stay.
+        StorageError: The disk is full; the finished shards stay.
+    """
+    from matinee.data.shards import Output
+    from matinee.data.streaming import fingerprint
+    from matinee.inference.load import choose_classifier
+
+    if shard_rows < 1:
+        raise SettingsError(f"--shard-rows must be at least 1, got {shard_rows}.")
+    target = Output.of(Path(output).expanduser(), format)
+    with hub.offline(offline):
+        chosen = choose_classifier(run, backend)
+        names = [inputs] if isinstance(inputs, (str, Path)) else inputs
+        stream = _open([str(name) for name in names], target, text_column, encoding)
+        plan = {
+            "classifier": _hash_of(chosen.folder),
+            "backend": f"{chosen.backend}-{chosen.precision}",
+            "inputs": [fingerprint(file.path) for file in stream.files],
+            "format": target.format,
+            "shard_rows": shard_rows,
+            "text_column": text_column,
+            "encoding": encoding,
+            "prefix": prefix,
+        }
+        done = target.look(plan, overwrite=overwrite)
+        if done is not None and done.complete:
+            logger.info(f"{target.path} is complete already: nothing to do")
+            return _scored(target, done, 0.0, done.scored)
+        predictor = chosen.open()
+    columns = _columns(stream, predictor, prefix)
+    start, before = time.monotonic(), 0 if done is None else done.scored
+    with _kept_on_failure(target), target.locked():
+        done = _run(_Job(target, stream, predictor, columns, shard_rows), plan, overwrite=overwrite)
+    return _scored(target, done, time.monotonic() - start, before)
+
+
+@dataclass(frozen=True)
+class _Job:
+    output: Output
+    stream: RowStream
+    predictor: Predictor
+    columns: tuple[str, ...]
+    shard_rows: int
+
+
+def _open(names: Sequence[str], target: Output, text_column: str | None, encoding: str) -> RowStream:
+    from matinee.data.streaming import find_inputs, open_stream
+
+    settings = resolve(Layer({"text_column": text_column, "encoding": encoding})).data
+    return open_stream(find_inputs(names, target.written), settings)
+
+
+def _hash_of(folder: Path) -> str:
+    """Return a hash of everything in a classifier's folder that its answers depend on."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _DECISIVE)
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return sha256("".join(f"{name} {file_sha256(path)}\n" for name, path in names.items()).encode()).hexdigest()
+
+
+def _columns(stream: RowStream, predictor: Predictor, prefix: str | None) -> tuple[str, ...]:
+    """Return the names of the written columns: label, score, and a probability per label."""
+    names = ("label", "score", *(f"probability_{name}" for name in predictor.label_names))
+    taken = set(stream.schema.names)
+    if prefix is None and taken.isdisjoint(names):
+        return names
+    chosen = tuple(f"{_PREFIX if prefix is None else prefix}{name}" for name in names)
+    clash = [name for name in chosen if name in taken]
+    if clash:
+        raise SettingsError(f"The input has a column {clash[0]!r} already: name the written ones apart with --prefix.")
+    if prefix is None:
+        old = next(name for name in names if name in taken)
+        logger.info(f"The input has a column {old!r} already: the written ones begin with {_PREFIX}")
+    return chosen
+
+
+@dataclass
+class _Pace:
+    """Shows how far the job is, and how long the rest takes."""
+
+    bar: Bar
+    size: int
+    start: float
+    read_before: float
+    scored: int = 0
+    read: float = 0
+
+    def within(self, shard: Shard, share: float) -> None:
+        """Say that a share of a shard is answered."""
+        read = self.read + share * (shard.bytes_read - self.read)
+        self._show(read, self.scored + int(share * len(shard.texts)))
+
+    def finished(self, shard: Shard) -> None:
+        """Say that a shard is written."""
+        self.read, self.scored = shard.bytes_read, self.scored + len(shard.texts)
+        self._show(self.read, self.scored)
+
+    def _show(self, read: float, scored: int) -> None:
+        seconds, new = time.monotonic() - self.start, read - self.read_before
+        left = seconds * (self.size - read) / new if new > 0 and seconds > 1 else None
+        self.bar.update(read, f"{scored / seconds:,.0f} texts/s" if seconds > 1 else "", left)
+
+
+def _run(job: _Job, plan: Mapping[str, Any], *, overwrite: bool) -> Done:
+    """Answer shard by shard; return how far the job is then: at its end."""
+    found = job.output.look(plan, overwrite=overwrite)
+    shards = _shards(job, found)
+    first = next(shards, None)
+    if first is None and found is None:
+        raise DataError("The input holds no rows.")
+    done = job.output.begin(plan, found)
+    if done.n_shards:
+        logger.info(f"Going on behind {done.n_shards:,} finished shards ({done.scored:,} texts)")
+    with interrupts_held(), progress("Scoring", job.stream.size, "bytes") as bar:
+        pace = _Pace(bar, job.stream.size, time.monotonic(), done.bytes_read, read=done.bytes_read)
+        while first is not None:
+            with told_to(lambda share, shard=first: pace.within(shard, share), "Predicting"):  # type: ignore[misc]
+                table, labels = _answered(job, first)
+            done = done.plus(job.output.write(first, table, labels))
+            pace.finished(first)
+            first = next(shards, None)
+    job.output.finish(done)
+    return done
+
+
+def _shards(job: _Job, found: Done | None) -> Iterator[Shard]:
+    from matinee.data.shards import Done
+    from matinee.data.streaming import read_ahead
+
+    done = found or Done()
+    return read_ahead(job.stream.shards(job.shard_rows, done.n_shards, done.end))
+
+
+def _answered(job: _Job, shard: Shard) -> tuple[Any, dict[str, int]]:
+    """Return a shard's rows with their answers, and how many got each label."""
+    import pyarrow as pa
+
+    from matinee.inference import predict
+
+    said = predict(job.predictor, shard.texts)
+    table = shard.table
+    for name, values in zip(job.columns, _values(said), strict=True):
+        table = table.append_column(name, pa.array(values))
+    counts = np.bincount(said.predicted, minlength=len(said.label_names))
+    return table, {name: int(count) for name, count in zip(said.label_names, counts, strict=True)}
+
+
+def _values(said: Predictions) -> list[Any]:
+    """Return the written columns' values."""
+    import pyarrow as pa
+
+    names = np.array(said.label_names, dtype=object)
+    scores = said.probabilities[np.arange(len(said)), said.predicted]
+    return [
+        pa.array(names[said.predicted].tolist(), pa.string()),
+        scores,
+        *(np.ascontiguousarray(column) for column in said.probabilities.T),
+    ]
+
+
+@contextmanager
+def _kept_on_failure(output: Output) -> Iterator[None]:
+    """Say what stays, and how to go on, where a job is stopped or the disk is full."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            f"Interrupted: what is finished stays in {output.folder}. Run the same command again to go on."
+        ) from error
+    except StorageError as error:
+        raise StorageError(f"{error} The finished shards stay: run the same command again to go on.") from error
+
+
+def _scored(output: Output, done: Done, seconds: float, n_before: int) -> Scored:
+    rejected = output.rejected if done.rejected else None
+    return Scored(output.path, done.scored, done.rejected, dict(done.labels), rejected, seconds, n_before)
