@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
+class _SettingOption(click.Option):
+    """The flag of a setting; an option of a command's own may have the name of one."""
+
+
 class SettingsCommand(click.Command):
     """A command whose help lists settings under the names of their groups, and its own options last."""
 
@@ -25,8 +29,8 @@ class SettingsCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
-                field = settings_fields().get(parameter.name or "")
-                sections[field.group if field else ""].append(record)
+                is_setting = isinstance(parameter, _SettingOption)
+                sections[settings_fields()[parameter.name or ""].group if is_setting else ""].append(record)
         for group, records in sections.items():
             if records:
                 with formatter.section(f"{group.capitalize()} settings" if group else "Options"):
@@ -82,10 +86,21 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 def _option(field: Field) -> Callable[[_Command], _Command]:
     help_text = f"{field.help} [default: {_spell(field.default)}]" if field.default is not None else field.help
     if field.is_flag:
-        return click.option(f"{field.flag}/--no-{field.flag[2:]}", field.name, default=None, help=help_text)
+        return click.option(
+            f"{field.flag}/--no-{field.flag[2:]}", field.name, default=None, cls=_SettingOption, help=help_text
+        )
     if field.item:
-        return click.option(field.flag, field.name, multiple=True, metavar=field.item, help=f"{help_text} Repeatable.")
-    return click.option(field.flag, field.name, default=None, metavar=_metavar(field), help=help_text)
+        return click.option(
+            field.flag,
+            field.name,
+            multiple=True,
+            metavar=field.item,
+            cls=_SettingOption,
+            help=f"{help_text} Repeatable.",
+        )
+    return click.option(
+        field.flag, field.name, default=None, metavar=_metavar(field), cls=_SettingOption, help=help_text
+    )
 
 
 def _metavar(field: Field) -> str:

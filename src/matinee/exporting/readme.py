@@ -54,8 +54,8 @@ def proof_lines(parity: Mapping[str, Any]) -> list[str]:
     if "cheap_share" in parity:
         lines.append(f"The cheap classifier answers {100 * parity['cheap_share']:.0f} % of the texts.")
     lines.append(
-        f"{parity['texts_per_second']:,.0f} texts a second ({parity['reference']}: "
-        f"{parity['reference_texts_per_second']:,.0f}) on {_plain(parity['machine']['processor'])}, {parity['machine']['cores']} cores."
+        f"{_rate(parity['texts_per_second'])} texts a second ({parity['reference']}: "
+        f"{_rate(parity['reference_texts_per_second'])}) on {_plain(parity['machine']['processor'])}, {parity['machine']['cores']} cores."
     )
     return lines
 
@@ -68,3 +68,7 @@ def points(share: float) -> str:
 def _plain(text: str) -> str:
     """Return what a user may have written without what Markdown would read in it."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in " ".join(text.split()))[:200]
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"

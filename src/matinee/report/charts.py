@@ -209,7 +209,7 @@ class _Frame:
             parts += [_marker(series.marker, place) for place in places]
         if series.label and places:
             across, up = places[-1]
-            parts.append(_text("title", across + 7, up - 5, series.label, "start"))
+            parts.append(_text("title", across + 7, up + 4, series.label, "start"))
         return Markup('<g class="{}"><title>{}</title>{}</g>').format(series.kind, series.name, Markup("").join(parts))
 
 
