@@ -14,7 +14,7 @@ def split(*texts):
 
 
 def test_texts_that_were_trained_on_are_known_again(tmp_path):
-    write_seen(tmp_path / "seen.parquet", split("A good film.", "A bad film.", "Neither."))
+    write_seen(tmp_path / "seen.parquet", ["A good film.", "A bad film.", "Neither."])
     evaluated = split("a  GOOD film.<br />", "A bad film.", "A bad film.", "Another film.")
     assert count_seen(tmp_path / "seen.parquet", evaluated) == 3
     assert count_seen(tmp_path / "seen.parquet", split("Another film.")) == 0
@@ -22,12 +22,12 @@ def test_texts_that_were_trained_on_are_known_again(tmp_path):
 
 
 def test_texts_with_nothing_in_them_are_not_known(tmp_path):
-    write_seen(tmp_path / "seen.parquet", split("", " ", "film"))
+    write_seen(tmp_path / "seen.parquet", ["", " ", "film"])
     assert count_seen(tmp_path / "seen.parquet", split("", "<br />", "film")) == 1
 
 
 def test_the_file_holds_eight_bytes_a_text_and_no_text(tmp_path):
-    write_seen(tmp_path / "seen.parquet", split(*(f"film {n}" for n in range(5000))))
+    write_seen(tmp_path / "seen.parquet", [*(f"film {n}" for n in range(5000))])
     column = pq.read_table(tmp_path / "seen.parquet").column("digest")
     assert len(set(column.to_pylist())) == 5000
     assert {len(digest) for digest in column.to_pylist()} == {8}
@@ -47,9 +47,9 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    write_seen(tmp_path / "seen.parquet", split("a film"))
+    write_seen(tmp_path / "seen.parquet", ["a film"])
     monkeypatch.setattr("pyarrow.parquet.write_table", lambda *_arguments, **_settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_seen(tmp_path / "seen.parquet", split("another"))
+        write_seen(tmp_path / "seen.parquet", ["another"])
     assert count_seen(tmp_path / "seen.parquet", split("a film")) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["seen.parquet"]

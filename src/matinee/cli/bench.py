@@ -39,8 +39,8 @@ def bench(
 ) -> None:
     """Measure speed, latency, memory and accuracy of each back end of RUN on this machine, beside the stock pipeline.
 
-    Each one runs in a process of its own, in turns with the others, on the same texts. The result is kept in RUN/bench.json and shown
-    in the report.
+    Each one runs in a process of its own, in turns with the others, on the same texts. All of them together, on the run's own
+    texts, are kept in RUN/bench.json and shown in the report.
 
     \b
       matinee bench runs/imdb

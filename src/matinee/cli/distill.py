@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, backend_option, given, settings_options
+from matinee.cli.options import SettingsCommand, given, settings_options
 from matinee.cli.train import show_run
+from matinee.core.backends import BACKENDS, TORCH
 
 
 @click.command(cls=SettingsCommand, short_help="Train a student on what runs say of unlabelled texts.")
@@ -47,7 +48,13 @@ from matinee.cli.train import show_run
 )
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")
-@backend_option
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=TORCH,
+    show_default=True,
+    help="What computes the teachers: an export of theirs is faster; auto may take a cascade.",
+)
 @terminal.offline_option
 @settings_options(groups=["text", "model", "training", "evaluation", "tracking"], but=["encoder"])
 @terminal.shared_options

@@ -39,12 +39,12 @@ def text_digests(texts: Sequence[str], doing: str) -> Iterator[bytes]:
             yield blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest() if key else EMPTY
 
 
-def write_seen(path: Path, split: Split) -> None:
-    """Keep a digest of every text of a train split, so that `count_seen` knows the texts again without keeping them.
+def write_seen(path: Path, texts: Sequence[str]) -> None:
+    """Keep a digest of every text that is learned from, so that `count_seen` knows the texts again without keeping them.
 
     Args:
         path: The Parquet file to write, whole or not at all.
-        split: What a classifier is trained on.
+        texts: What a classifier is trained on.
 
     Raises:
         StorageError: The write was refused.
@@ -52,7 +52,7 @@ def write_seen(path: Path, split: Split) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({"digest": pa.array(_seen_digests(split, "Noting"), pa.binary(SEEN_BYTES))})
+    table = pa.table({"digest": pa.array(_seen_digests(texts, "Noting"), pa.binary(SEEN_BYTES))})
     with atomic_path(path) as temporary:
         # Digests are random bytes: nothing repeats, and nothing compresses.
         pq.write_table(table, temporary, compression="none", use_dictionary=False)
@@ -70,12 +70,17 @@ def count_seen(path: Path, split: Split) -> int:
     Raises:
         DataError: The file is damaged.
     """
+    return sum(find_seen(path, split.texts))
+
+
+def find_seen(path: Path, texts: Sequence[str]) -> list[bool]:
+    """Return of each text whether it stands among those that `write_seen` noted; raises as `count_seen` does."""
     if not path.is_file():
-        return 0
+        return [False] * len(texts)
     seen = {digest for (digest,) in open_table(path).rows(["digest"])}
-    return sum(digest in seen for digest in _seen_digests(split, "Looking up"))
+    return [digest[:SEEN_BYTES] in seen for digest in text_digests(texts, "Looking up texts")]
 
 
-def _seen_digests(split: Split, doing: str) -> list[bytes]:
-    digests = text_digests(split.texts, f"{doing} texts")
+def _seen_digests(texts: Sequence[str], doing: str) -> list[bytes]:
+    digests = text_digests(texts, f"{doing} texts")
     return [digest[:SEEN_BYTES] for digest in digests if digest != EMPTY]

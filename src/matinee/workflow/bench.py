@@ -53,7 +53,7 @@ class Bench:
             are not known, or the head is random) and `speedup` against the fastest stock row (None where there is none).
         n_texts: How many texts each answered.
         notes: What to know of the rows, a sentence each.
-        path: The file that holds all this; None where nothing was written.
+        path: The file that holds all this; None where nothing was written: other texts, or not all back ends.
     """
 
     rows: list[dict[str, Any]]
@@ -112,7 +112,8 @@ def bench(
         raise RunError(f"Nothing of {run} could be measured: the warnings above say why.")
     rows = _rows(measured, labels)
     notes = notes if any(row["stock"] for row in rows) else []
-    return Bench(rows, len(given), notes, _write(run, rows, len(given), max_length, notes))
+    whole = data is None and not backends
+    return Bench(rows, len(given), notes, _write(run, rows, len(given), max_length, notes) if whole else None)
 
 
 def _candidates(run: str | Path) -> tuple[list[_Candidate], list[str], int | None]:
@@ -133,7 +134,7 @@ def _candidates(run: str | Path) -> tuple[list[_Candidate], list[str], int | Non
         _Candidate("torch-bf16", "torch", "bf16", folder, _job(folder, TORCH_BF16)),
     ]
     path = RunFolder(Path(run).expanduser())
-    found += [_export(export) for export in (export_folders(path) if path.is_run else [])]
+    found += [_export(export) for export in (export_folders(path) if path.is_run else []) if _is_of(export, path)]
     own_head = info is None or info.pooling == "cls"
     found += [_stock(folder, batch, _max_length(info), own_head) for batch in _STOCK_BATCHES]
     return found, _notes(info, own_head=own_head), _max_length(info)
@@ -145,6 +146,17 @@ def _max_length(info: ClassifierInfo | None) -> int:
 
 def _job(folder: Path, backend: str) -> dict[str, Any]:
     return {"source": str(folder), "backend": backend}
+
+
+def _is_of(folder: Path, run: RunFolder) -> bool:
+    """Return whether an export was made from the run's weights as they are now; warn where not."""
+    from matinee.inference.exports import source_of
+    from matinee.model.exported import ExportInfo
+
+    is_current = ExportInfo.read(folder).source == source_of(run)
+    if not is_current:
+        logger.warning(f"{folder.name} is left out: it was made from other weights. Export again.")
+    return is_current
 
 
 def _export(folder: Path) -> _Candidate:
@@ -257,7 +269,10 @@ def _turn(candidate: _Candidate, texts: Sequence[str]) -> dict[str, Any]:
     if done.returncode != 0 or not lines:
         said = done.stderr.strip().splitlines()
         return {"error": f"its process ended with {done.returncode}: {said[-1] if said else 'nothing was said'}"}
-    result: dict[str, Any] = json.loads(lines[-1])
+    try:
+        result: dict[str, Any] = json.loads(lines[-1])
+    except ValueError:  # a library had the last word
+        return {"error": f"its process ended with {lines[-1][:200]!r}"}
     return result
 
 

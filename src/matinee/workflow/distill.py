@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
-from matinee.core.backends import AUTO
+from matinee.core.backends import TORCH
 from matinee.core.errors import SettingsError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, flatten, resolve
@@ -36,7 +36,7 @@ def distill(
     run_dir: str | Path | None = None,
     overwrite: bool = False,
     offline: bool = False,
-    backend: str = AUTO,
+    backend: str = TORCH,
     distill_temperature: float = 1.0,
     confidence: float | None = None,
     true_label_share: float | None = None,
@@ -61,7 +61,7 @@ def distill(
         run_dir: Folder to make; `runs/<data>-<encoder>-<time>` where not given.
         overwrite: Replace a run that is already there.
         offline: Never touch the network.
-        backend: What computes the teachers.
+        backend: What computes the teachers: PyTorch where not given, or an export of theirs, which is faster.
         distill_temperature: What both sides' logits are divided by before they are compared: above 1, what the teachers
             hold for less likely tells more.
         confidence: Leave out texts whose most probable label has a probability below this.

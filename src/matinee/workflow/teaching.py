@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matinee.core.backends import AUTO
+from matinee.core.backends import TORCH
 from matinee.core.errors import DataError, RunError, SettingsError
 from matinee.core.files import atomic_path, write_json
 from matinee.core.progress import progress
@@ -94,7 +94,7 @@ class Plan:
     temperature: float = 1.0
     confidence: float | None = None
     true_label_share: float | None = None
-    backend: str = AUTO
+    backend: str = TORCH
 
     def check(self) -> None:
         """Raise SettingsError if a number is out of its range."""
@@ -127,7 +127,7 @@ class Plan:
             "--unlabelled-size": self.unlabelled_size,
             "--text-column": self.text_column,
             "--encoding": None if self.encoding == "utf-8" else self.encoding,
-            "--backend": None if self.backend == AUTO else self.backend,
+            "--backend": None if self.backend == TORCH else self.backend,
         }
         words += [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
         return shlex.join(words)

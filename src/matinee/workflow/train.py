@@ -210,7 +210,7 @@ def _fit_and_report(
             "encoder": encoder.about(),
         },
     )
-    write_seen(run.seen, dataset.splits["train"])
+    write_seen(run.seen, dataset.splits["train"].texts)
     watch = Watch()
     with watch.stage("audit"):
         audited = audit_dataset(dataset, settings)
@@ -224,6 +224,7 @@ def _fit_and_report(
     if teaching is not None:
         with watch.stage("asking the teachers"):
             soft, told = teaching.soft_texts(run, dataset)
+        write_seen(run.seen, [*dataset.splits["train"].texts, *soft.texts])
         dataset = dataset.with_about(distillation=told)
         write_json(run.data, dataset.about)
     with tracked(run, settings) as trackers:

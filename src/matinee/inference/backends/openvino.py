@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +60,11 @@ class OpenVinoPredictor(EncoderPredictor):
         with _readable(path):
             self._model = self._core.read_model(path)
 
+    @property
+    def computed_in(self) -> str:
+        """Number format of what is not quantised, on this machine: `"bf16"` or `"f32"`."""
+        return self._number_format
+
     def rows(self, inputs: Sequence[NDArray[np.int32]], done: Callable[[int], None]) -> NDArray[np.float32]:
         """Return what the classifier says of each input; see `EncoderPredictor.rows`."""
         rows = np.empty((len(inputs), self.n_columns), dtype=np.float32)
@@ -77,22 +84,33 @@ class OpenVinoPredictor(EncoderPredictor):
     def _compute_many(
         self, inputs: Sequence[NDArray[np.int32]], rows: NDArray[np.float32], done: Callable[[int], None]
     ) -> None:
-        import openvino
+        """Keep a request a stream busy from threads of ours.
 
-        finished = []
+        Not OpenVINO's AsyncInferQueue: its callbacks wait for Python's lock, which whoever drops the model holds while it
+        waits for them (seen with 2026.4.1, in one of some hundred times).
+        """
+        compiled = self._compiled(_MANY)
+        n_requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(n_requests):
+            idle.put(compiled.create_infer_request())
 
-        def keep(request: Any, batch: NDArray[np.int64]) -> None:
-            rows[batch] = request.get_output_tensor(0).data
-            finished.append(len(batch))
+        def compute(batch: tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]) -> int:
+            where, feed = batch
+            request = idle.get()
+            try:
+                rows[where] = request.infer(feed)[0]
+            finally:
+                idle.put(request)
+            return len(where)
 
-        queue = openvino.AsyncInferQueue(self._compiled(_MANY))
-        queue.set_callback(keep)
+        n_done, pool = 0, ThreadPoolExecutor(n_requests, "openvino")
         try:
-            for batch, feed in self.padded_batches(inputs, max_tokens=_MAX_TOKENS, max_texts=_MAX_TEXTS):
-                queue.start_async(feed, batch)
-                done(sum(finished))
+            for n in pool.map(compute, self.padded_batches(inputs, max_tokens=_MAX_TOKENS, max_texts=_MAX_TEXTS)):
+                n_done += n
+                done(n_done)
         finally:
-            queue.wait_all()  # also on Ctrl-C: requests under way write into `rows`
+            pool.shutdown(cancel_futures=True)  # also on Ctrl-C: requests under way write into `rows`
 
     def _compiled(self, hint: str) -> Any:
         """Return the model compiled for one text at a time or for many; when first needed, for either takes a while."""
