@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,12 @@ _MAX_TOKENS, _MAX_TEXTS = 2_048, 16
 
 # A single text is answered sooner by all cores together than by one of them.
 _FEW, _MANY = "LATENCY", "THROUGHPUT"
+
+_INPUTS = ("input_ids", "attention_mask")
+
+# The very first answer of a process is never computed by two threads at once: what OpenVINO's binding sets up then, each would
+# wait for the other to finish (seen with 2026.4.1).
+_FIRST = Lock()
 
 
 class OpenVinoPredictor(EncoderPredictor):
@@ -114,14 +121,17 @@ class OpenVinoPredictor(EncoderPredictor):
 
     def _compiled(self, hint: str) -> Any:
         """Return the model compiled for one text at a time or for many; when first needed, for either takes a while."""
-        if hint not in self._for:
-            settings = {
-                "PERFORMANCE_HINT": hint,
-                "INFERENCE_PRECISION_HINT": self._number_format,
-                "INFERENCE_NUM_THREADS": n_threads(),
-            }
-            with _readable(self._path):
-                self._for[hint] = self._core.compile_model(self._model, "CPU", settings)
+        with _FIRST:
+            if hint not in self._for:
+                settings = {
+                    "PERFORMANCE_HINT": hint,
+                    "INFERENCE_PRECISION_HINT": self._number_format,
+                    "INFERENCE_NUM_THREADS": n_threads(),
+                }
+                with _readable(self._path):
+                    compiled = self._core.compile_model(self._model, "CPU", settings)
+                    compiled.create_infer_request().infer(dict.fromkeys(_INPUTS, np.ones((1, 8), dtype=np.int64)))
+                self._for[hint] = compiled
         return self._for[hint]
 
 
