@@ -247,6 +247,34 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         f"and {faster['minilm'][1]:.1f} times with the two lowest layers frozen",
         f"of DistilBERT's size {faster['distilbert'][0]:.1f} and {faster['distilbert'][1]:.1f} times",
         f"get {flagship['accuracy']['tfidf']['mean']:.3f} from the same 1,000 reviews",
+        *_said_of_answers(results["predict-speed"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
+
+
+def _said_of_answers(found):
+    """Return what README says of how fast answers are, from `predict-speed.json`."""
+    minilm, student = found["minilm"], found["minilm"]["student"]
+    rows = {row["name"]: row for row in minilm["rows"]}
+    fast, stock = rows["openvino-int8"], rows["pipeline (batch 1)"]
+    latency = (fast["latency_ms"]["p50"], stock["latency_ms"]["p50"])
+    return (
+        f"answers {fast['texts_per_second']:.0f} reviews a second where the stock `pipeline` answers "
+        f"{stock['texts_per_second']:.0f} ({min(minilm['times_faster'].values()):.1f} times)",
+        f"a single one in {latency[0]:.0f} ms for {latency[1]:.0f} ms",
+        f"{fast['first_answer_s']:.1f} s after the start without PyTorch, for {stock['first_answer_s']:.1f} s",
+        f"of DistilBERT's size is {min(found['distilbert']['times_faster'].values()):.1f} times as fast",
+        f"`score` keeps {found['score']['share_of_the_predictors_speed']:.0%} of that speed".replace("%", " %"),
+        f"in {found['score']['peak_memory_mb'] / 1000:.1f} GB",
+        f"has {student['accuracy']['value']:.3f} of the test reviews right where its teacher has "
+        f"{_reference_accuracy(minilm):.3f} and tf-idf with the 1,000 labels alone "
+        f"{student['accuracy_with_true_labels_alone']['value']:.3f} (one seed), at "
+        f"{student['times_the_faster_pipeline']:.0f} times the speed of the `pipeline`",
+    )
+
+
+def _reference_accuracy(part):
+    """Return the accuracy of PyTorch in float32, which an export's proof is held against."""
+    proof = part["proofs"]["openvino-int8"]
+    return proof["accuracy"] - proof["accuracy_change"]["value"]
