@@ -260,17 +260,21 @@ def _said_of_answers(found):
     fast, stock = rows["openvino-int8"], rows["pipeline (batch 1)"]
     latency = (fast["latency_ms"]["p50"], stock["latency_ms"]["p50"])
     return (
-        f"answers {fast['texts_per_second']:.0f} reviews a second where the stock `pipeline` answers "
-        f"{stock['texts_per_second']:.0f} ({min(minilm['times_faster'].values()):.1f} times)",
+        (
+            f"answers {fast['texts_per_second']:.0f} reviews a second where the stock `pipeline` answers "
+            f"{stock['texts_per_second']:.0f} ({min(minilm['times_faster'].values()):.1f} times)"
+        ),
         f"a single one in {latency[0]:.0f} ms for {latency[1]:.0f} ms",
         f"{fast['first_answer_s']:.1f} s after the start without PyTorch, for {stock['first_answer_s']:.1f} s",
         f"of DistilBERT's size is {min(found['distilbert']['times_faster'].values()):.1f} times as fast",
         f"`score` keeps {found['score']['share_of_the_predictors_speed']:.0%} of that speed".replace("%", " %"),
         f"in {found['score']['peak_memory_mb'] / 1000:.1f} GB",
-        f"has {student['accuracy']['value']:.3f} of the test reviews right where its teacher has "
-        f"{_reference_accuracy(minilm):.3f} and tf-idf with the 1,000 labels alone "
-        f"{student['accuracy_with_true_labels_alone']['value']:.3f} (one seed), at "
-        f"{student['times_the_faster_pipeline']:.0f} times the speed of the `pipeline`",
+        (
+            f"has {student['accuracy']['value']:.3f} of the test reviews right where its teacher has "
+            f"{_reference_accuracy(minilm):.3f} and tf-idf with the 1,000 labels alone "
+            f"{student['accuracy_with_true_labels_alone']['value']:.3f} (one seed), at "
+            f"{student['times_the_faster_pipeline']:.0f} times the speed of the `pipeline`"
+        ),
     )
 
 
