@@ -99,9 +99,23 @@ def test_a_json_list_is_read_in_pieces_of_any_size(tmp_path, monkeypatch, piece)
     assert "got a number" in rejected(file)[3]
 
 
-def test_a_json_list_that_is_cut_short_gives_what_there_is(tmp_path):
-    file = opened(tmp_path / "r.json", b'[{"text": "one"}, {"text": "tw')
-    assert kept(file) == [(1, "one")]
+@pytest.mark.parametrize(
+    ("content", "element"),
+    [
+        (b'[{"text": "one"}, {"text": "tw', 2),
+        (b'[{"text": "one"}, {"text": oops}, {"text": "three"}]', 2),
+        (b'[{"text": "one"}, {"text": "two"}', 2),
+        (b'[{"text": "one"}]\n[{"text": "two"}]', 2),
+    ],
+)
+def test_a_json_list_that_breaks_off_is_an_error_before_anything_is_read(tmp_path, content, element):
+    with pytest.raises(DataError, match=f"its list is broken, nothing from element {element} on can be read"):
+        opened(tmp_path / "r.json", content)
+
+
+def test_a_line_end_in_a_string_of_a_json_list_costs_its_element_alone(tmp_path):
+    file = opened(tmp_path / "r.json", b'[{"text": "one"}, {"text": "tw\no"}, {"text": "three"}]')
+    assert kept(file) == [(1, "one"), (3, "three")]
     assert "not valid JSON" in rejected(file)[2]
 
 
@@ -161,6 +175,35 @@ def test_a_damaged_parquet_file_gives_what_can_be_read(tmp_path):
     assert list(rejected(file)) == list(range(2001, 3001))
     assert "damaged" in rejected(file)[2001]
     assert list(rejected(file, after=2500)) == list(range(2501, 3001))
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "half"])
+def test_a_parquet_file_that_goes_away_is_not_called_damaged(tmp_path, becomes):
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c", "d"]}), path, row_group_size=2)
+    rows = open_rows(path, DataSettings()).rows()
+    assert next(rows).text == "a"
+    content = path.read_bytes()
+    path.unlink()
+    if becomes == "half":
+        path.write_bytes(content[: len(content) // 2])
+    assert next(rows).text == "b"
+    with pytest.raises(DataError, match=r"r\.parquet could not be read on: .*The same command goes on"):
+        next(rows)
+
+
+@pytest.mark.parametrize("error", [pa.ArrowMemoryError("malloc of size 9 failed"), OSError(5, "Input/output error")])
+def test_what_may_be_read_another_time_is_not_called_damaged(tmp_path, monkeypatch, error):
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"]}), path)
+    file = open_rows(path, DataSettings())
+
+    def fails(_group):
+        raise error
+
+    monkeypatch.setattr(file, "_batches", fails)
+    with pytest.raises(DataError, match="could not be read on: .*(failed|output error)"):
+        list(file.rows())
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.json", "r.txt", "r.parquet"])

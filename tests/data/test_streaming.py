@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,6 +102,83 @@ def test_json_kinds():
         assert arrow.is_json(arrow.json_field("c", {arrow.kind_of(value) for value in values}))
 
 
+LONG = 2**53 + 1  # no double holds it
+
+
+def column_of(paths):
+    """Return the type of the column `n` of files together, and its values as they would stand in JSON."""
+    stream = open_stream(paths, DataSettings())
+    rows = [row for shard in stream.shards(2) for row in arrow.plain_rows(shard.table)]
+    assert [row["text"] for row in rows] == [f"t{n}" for n in range(len(rows))]
+    return str(stream.schema.field("n").type), [row["n"] for row in rows]
+
+
+def json_lines(path, values, start=0):
+    lines = [json.dumps({"text": f"t{n}", "n": value}) for n, value in enumerate(values, start=start)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def parquet(path, values, start=0, **options):
+    texts = [f"t{n}" for n in range(start, start + len(values))]
+    pq.write_table(pa.table({"text": texts, "n": values}), path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([LONG, 0.5], "string"), ([1, 0.5], "double"), ([LONG, 1, None], "int64"), ([-LONG, LONG], "int64")],
+)
+def test_whole_numbers_of_json_lose_no_digit(tmp_path, values, kind):
+    assert column_of([json_lines(tmp_path / "a.jsonl", values)]) == (kind, values)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        (pa.array([LONG]), pa.array([0.5]), "string"),
+        (pa.array([0.5]), pa.array([LONG, None]), "string"),
+        (pa.array([3, -4, None]), pa.array([0.5]), "double"),
+        (pa.array([None], pa.int64()), pa.array([0.5]), "double"),
+        (pa.array([2**24 + 1], pa.int32()), pa.array([0.5], pa.float32()), "double"),
+        (pa.array([LONG]), pa.array([7], pa.int32()), "int64"),
+        (pa.array([LONG, 2**63], pa.uint64()), pa.array([0.5]), "string"),
+    ],
+)
+def test_whole_numbers_of_parquet_files_lose_no_digit(tmp_path, one, other, kind):
+    paths = [parquet(tmp_path / "a.parquet", one), parquet(tmp_path / "b.parquet", other, start=len(one))]
+    assert column_of(paths) == (kind, one.to_pylist() + other.to_pylist())
+
+
+def test_whole_numbers_without_statistics_are_not_rounded(tmp_path):
+    paths = [
+        parquet(tmp_path / "a.parquet", [1], write_statistics=False),
+        parquet(tmp_path / "b.parquet", [0.5], start=1),
+    ]
+    assert column_of(paths) == ("string", [1, 0.5])
+
+
+def test_files_of_json_lines_with_whole_numbers_and_others(tmp_path):
+    paths = [json_lines(tmp_path / "a.jsonl", [LONG]), json_lines(tmp_path / "b.jsonl", [0.5], start=1)]
+    assert column_of(paths) == ("string", [LONG, 0.5])
+
+
+def test_decimals_beside_floats_keep_their_digits(tmp_path):
+    exact = decimal.Decimal("12345678901234567890.12")
+    paths = [parquet(tmp_path / "a.parquet", [exact]), parquet(tmp_path / "b.parquet", [0.5], start=1)]
+    assert column_of(paths) == ("string", [str(exact), 0.5])
+
+
+def test_a_time_that_no_common_type_holds_is_one_line(tmp_path):
+    late = pa.array([32_503_680_000_000_000], pa.timestamp("us"))  # the year 3000
+    paths = [
+        parquet(tmp_path / "a.parquet", late),
+        parquet(tmp_path / "b.parquet", pa.array([1], pa.timestamp("ns")), start=1),
+    ]
+    with pytest.raises(DataError, match="Column 'n' is timestamp.*Give it one type in all files"):
+        column_of(paths)
+
+
 def test_json_text_is_always_json():
     assert arrow.json_text({"a": [float("nan"), 1]}) == '{"a": [null, 1]}'
     assert arrow.json_text("\ud83d") == '"\\ud83d"'
@@ -116,6 +195,13 @@ def test_inputs_are_found_once_and_never_the_output(tmp_path):
         find_inputs([f"{tmp_path}/o*.csv"], output)
     with pytest.raises(DataError, match="No file matches"):
         find_inputs([f"{tmp_path}/*.parquet"], output)
+
+
+def test_an_output_in_the_folder_of_the_inputs_is_named(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("text\nx\n")
+    with pytest.raises(DataError, match="lies in the output .*data. Input and output must not share a folder"):
+        find_inputs([f"{tmp_path}/data/*.csv"], [tmp_path / "data"])
 
 
 def test_every_table_needs_the_text_column_of_the_first(tmp_path):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pytest
 from filelock import FileLock
 
 from matinee.cli.main import run as matinee
-from matinee.core.errors import DataError, RunError, SettingsError, StorageError
+from matinee.core.errors import DataError, RunError, SettingsError, StoppedError, StorageError
 from matinee.workflow import predict, score, train
 
 PROGRAM = [sys.executable, "-c", "from matinee.cli.main import main; main()"]
@@ -80,7 +81,7 @@ def test_a_single_file_is_its_shards_joined(run_dir, reviews, tmp_path, ending):
     whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
     score(run_dir, reviews, whole)
     result = score(run_dir, reviews, cut, shard_rows=7)
-    assert result.rejected == tmp_path / "cut.rejected.jsonl"
+    assert result.rejected == tmp_path / f"cut.{ending}.rejected.jsonl"
     if ending == "parquet":
         assert pq.read_table(cut).equals(pq.read_table(whole))
     else:
@@ -234,10 +235,12 @@ def test_a_full_disk_is_one_line_and_finished_shards_stay(run_dir, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match="run the same command again"):
+        with pytest.raises(StorageError, match="run the same command again") as caught:
             score(run_dir, path, out, shard_rows=10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "choose another place to write to. " in str(caught.value)
+    assert "--output" not in str(caught.value), "score has no such flag"
     assert sorted(contents(out)) == ["part-00000.parquet", "part-00001.parquet"]
     result = score(run_dir, path, out, shard_rows=10)
     assert (result.n_before, result.n_scored) == (20, 21)
@@ -258,7 +261,128 @@ def test_a_mistake_is_named_before_anything_is_written(run_dir, tmp_path, conten
     (tmp_path / "in.csv").write_text(content)
     with pytest.raises((DataError, SettingsError), match=part):
         score(run_dir, tmp_path / "in.csv", tmp_path / "out", **options)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name not in {"in.csv", ".lock"}]
+    with pytest.raises((DataError, SettingsError), match=part):
+        score(run_dir, tmp_path / "in.csv", tmp_path / "out.jsonl", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize("name", ["scored.json", "out.csv.gz", "out.txt", "run.v2"])
+def test_an_ending_that_is_not_known_makes_no_folder(run_dir, reviews, tmp_path, name):
+    with pytest.raises(DataError, match=r"\.parquet, \.jsonl, \.csv, \.tsv, or a folder, with a / at the end"):
+        score(run_dir, reviews, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    assert score(run_dir, reviews, f"{tmp_path}/{name}/").n_scored == 120
+    assert score(run_dir, reviews, tmp_path / name).n_before == 120, "the folder is there now"
+
+
+def test_a_folder_is_not_made_of_a_file(run_dir, reviews, tmp_path):
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(DataError, match="cannot be written to"):
+        score(run_dir, reviews, f"{tmp_path}/out.csv/", overwrite=True)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_carriage_returns_in_values_come_back(run_dir, tmp_path, ending):
+    texts = ["a wonderful\rfilm", "so\r\ndreadful", "fine\r", "\rgood", "two\nlines", 'a "quote", a comma\tand a tab']
+    lines = [json.dumps({"text": text, "n\rm": text[::-1]}) for text in texts]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    once, twice = tmp_path / f"once.{ending}", tmp_path / "twice.jsonl"
+    score(run_dir, tmp_path / "in.jsonl", once, shard_rows=4)
+    result = score(run_dir, once, twice)
+    assert (result.n_scored, result.n_rejected) == (len(texts), 0)
+    rows = [json.loads(line) for line in twice.read_text(encoding="utf-8").splitlines()]
+    assert [(row["text"], row["n\rm"]) for row in rows] == [(text, text[::-1]) for text in texts]
+    assert once.read_bytes().count(b"\r\n") == 1, "rows end in LF alone"
+
+
+def test_two_files_beside_each_other_keep_their_rejects_apart(run_dir, reviews, tmp_path):
+    first = score(run_dir, reviews, tmp_path / "s.parquet").rejected
+    before = first.read_bytes()
+    (tmp_path / "good.csv").write_text("text\nfine\n")
+    assert score(run_dir, tmp_path / "good.csv", tmp_path / "s.csv").rejected is None
+    assert first.read_bytes() == before
+    assert score(run_dir, tmp_path / "good.csv", tmp_path / "s.parquet", overwrite=True).rejected is None
+    assert not first.exists(), "it was the former job's"
+
+
+def test_a_list_that_is_the_users_own_is_never_lost(run_dir, reviews, tmp_path):
+    own = tmp_path / "s.csv.rejected.jsonl"
+    own.write_text("mine")
+    with pytest.raises(RunError, match=r"s\.csv\.rejected\.jsonl is there already"):
+        score(run_dir, reviews, tmp_path / "s.csv")
+    assert own.read_text() == "mine"
+    (tmp_path / "good.csv").write_text("text\nfine\n")
+    score(run_dir, tmp_path / "good.csv", tmp_path / "s.csv", overwrite=True)
+    assert own.read_text() == "mine", "that job had none to write"
+    assert score(run_dir, tmp_path / "good.csv", tmp_path / "s.csv").n_before == 1
+    assert score(run_dir, reviews, tmp_path / "s.csv", overwrite=True).rejected == own
+    assert len(own.read_text().splitlines()) == 3
+
+
+def test_what_a_kill_leaves_of_the_state_is_in_nobodys_way(run_dir, reviews, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "._score-k1ll.json").write_text("{")
+    assert score(run_dir, reviews, out).n_scored == 120
+    assert not (out / "._score-k1ll.json").exists()
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_killed_while_it_makes_room_it_can_begin_again(run_dir, reviews, tmp_path, monkeypatch, after):
+    out = tmp_path / "out"
+    score(run_dir, reviews, out, shard_rows=50)
+    unlink, iterdir, removed = Path.unlink, Path.iterdir, []
+
+    def killed(path, *args, **kwargs):
+        unlink(path, *args, **kwargs)
+        if path.parent == out and path.name.startswith(("_", "part-")):
+            removed.append(path.name)
+            if len(removed) == after:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        patch.setattr(Path, "iterdir", lambda path: iter(sorted(iterdir(path))))
+        with pytest.raises(StoppedError):
+            score(run_dir, reviews, out, shard_rows=50, overwrite=True)
+    assert len(removed) == after
+    assert score(run_dir, reviews, out, shard_rows=50, overwrite=True).n_scored == 120
+    assert len(contents(out)) == 4
+
+
+def test_a_single_file_that_was_removed_is_made_again(run_dir, reviews, tmp_path):
+    out = tmp_path / "out.csv"
+    score(run_dir, reviews, out)
+    before = out.read_bytes()
+    out.unlink()
+    result = score(run_dir, reviews, out)
+    assert (result.n_scored, result.n_before, result.n_rejected) == (120, 0, 3)
+    assert out.read_bytes() == before
+
+
+def test_what_a_kill_leaves_behind_a_complete_job_is_swept(run_dir, reviews, tmp_path):
+    score(run_dir, reviews, tmp_path / "out.csv")
+    folder = tmp_path / ".out.csv-shards"
+    (folder / ".notes").mkdir()
+    for name in ("part-00000.csv", ".notes/part-00000.json", ".joined-k1ll.csv"):
+        (folder / name).write_text("left")
+    assert score(run_dir, reviews, tmp_path / "out.csv").n_before == 120
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "_score.json"]
+
+
+def test_a_job_that_another_process_completes_meanwhile_is_left_alone(run_dir, reviews, tmp_path, monkeypatch):
+    # The module hides behind the function of its name.
+    module, out = sys.modules["matinee.workflow.score"], tmp_path / "out"
+    columns = module._columns
+
+    def meanwhile(*args):
+        monkeypatch.setattr(module, "_columns", columns)
+        score(run_dir, reviews, out, shard_rows=50)
+        return columns(*args)
+
+    monkeypatch.setattr(module, "_columns", meanwhile)
+    assert score(run_dir, reviews, out, shard_rows=50).n_scored == 120
+    assert len(contents(out)) == 4
 
 
 def test_an_input_that_is_not_there_is_named(run_dir, tmp_path, capsys):

@@ -62,8 +62,7 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         if reason is None:
             raise
         raise StorageError(
-            f"Cannot write {path}: {reason}. "
-            "Free some room, or choose another place with --run-dir, --output or MATINEE_CACHE."
+            f"Cannot write {path}: {reason}. Free some room, or choose another place to write to."
         ) from error
 
 

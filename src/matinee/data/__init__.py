@@ -5,7 +5,7 @@ from __future__ import annotations
 from matinee.data.augment import Augmentations
 from matinee.data.division import hold_out_validation
 from matinee.data.loading import fetch_dataset, load_dataset, read_split
-from matinee.data.overlap import count_seen, write_seen
+from matinee.data.overlap import count_seen, find_seen, write_seen
 from matinee.data.prediction_files import ReadTexts, check_output, read_texts, write_records
 from matinee.data.sources import DATASETS
 from matinee.data.unlabelled import Unlabelled, load_unlabelled
@@ -18,6 +18,7 @@ __all__ = [
     "check_output",
     "count_seen",
     "fetch_dataset",
+    "find_seen",
     "hold_out_validation",
     "load_dataset",
     "load_unlabelled",

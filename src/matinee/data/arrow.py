@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 # Marks a field whose values are JSON texts.
 _JSON = {b"matinee.json": b"1"}
 
-_LARGEST_INT = 2**63 - 1
+# Marks a field of whole numbers some of which may be no double.
+_LONG = {b"matinee.long": b"1"}
+
+# Every whole number up to the second one is a double too.
+_LARGEST_INT, _LARGEST_EXACT = 2**63 - 1, 2**53
 _NOTHING, _OTHER = "nothing", "other"
 
 
@@ -29,6 +33,16 @@ def unreadable() -> tuple[type[BaseException], ...]:
     import pyarrow as pa
 
     return (pa.ArrowException, OSError)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Return whether reading failed for what a file holds, and not for a drive or a memory that may do another time."""
+    import pyarrow as pa
+
+    # Arrow says what it cannot decode by errors of input and output without a number.
+    if isinstance(error, OSError):
+        return error.errno is None
+    return not isinstance(error, (MemoryError, pa.ArrowCancelled))
 
 
 # -- types ------------------------------------------------------------------------------------------------------------
@@ -47,6 +61,8 @@ def kind_of(value: object) -> str:
         return _NOTHING
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_INT:
         return _OTHER
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
+        return "long"
     kind = type(value).__name__
     return kind if kind in {"bool", "int", "float", "str"} else _OTHER
 
@@ -59,8 +75,39 @@ def json_field(name: str, kinds: set[str]) -> Any:
     found = kinds - {_NOTHING}
     if not found:
         return text_field(name)
+    if "long" in found and found <= {"int", "long"}:
+        return pa.field(name, pa.int64(), metadata=_LONG)
     kind = "float" if found == {"int", "float"} else found.pop() if len(found) == 1 else _OTHER
     return _json_texts(name) if kind == _OTHER else pa.field(name, types[kind])
+
+
+def parquet_fields(schema: Any, groups: Sequence[Any]) -> dict[str, Any]:
+    """Return the fields of a Parquet file's columns, by name.
+
+    Args:
+        schema: Its Arrow schema.
+        groups: The metadata of its row groups.
+    """
+    import pyarrow.types as types
+
+    fields = {field.name: field.remove_metadata().with_nullable(True) for field in schema}
+    n_columns = groups[0].num_columns if groups else 0
+    places = {groups[0].column(place).path_in_schema: place for place in range(n_columns)}
+    for name, field in fields.items():
+        if groups and (types.is_int64(field.type) or types.is_uint64(field.type)):
+            found = [group.column(places[name]).statistics for group in groups]
+            if not all(_are_exact(statistics) for statistics in found):
+                fields[name] = field.with_metadata(_LONG)
+    return fields
+
+
+def _are_exact(statistics: Any) -> bool:
+    """Return whether the whole numbers of a part of a column are known to be doubles too."""
+    if statistics is None:
+        return False
+    if not statistics.has_min_max:
+        return bool(statistics.num_values == 0)
+    return bool(statistics.min >= -_LARGEST_EXACT and statistics.max <= _LARGEST_EXACT)
 
 
 def _json_texts(name: str) -> Any:
@@ -82,20 +129,28 @@ def common_schema(files: Iterable[Mapping[str, Any]]) -> Any:
     for file in files:
         for name, field in file.items():
             fields[name] = _common_field(fields[name], field) if name in fields else field
-    return pa.schema(list(fields.values()))
+    return pa.schema([field if is_json(field) else field.remove_metadata() for field in fields.values()])
 
 
 def _common_field(one: Any, other: Any) -> Any:
     import pyarrow as pa
+    import pyarrow.types as types
 
     if one.equals(other, check_metadata=True):
         return one
-    if not is_json(one) and not is_json(other):
-        try:
-            return pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive").field(0)
-        except pa.ArrowException:
-            pass
-    return _json_texts(one.name)
+    marks = {**(one.metadata or {}), **(other.metadata or {})}
+    if is_json(one) or is_json(other):
+        return _json_texts(one.name)
+    try:
+        schemas = [pa.schema([field.remove_metadata()]) for field in (one, other)]
+        common = pa.unify_schemas(schemas, promote_options="permissive").field(0)
+    except pa.ArrowException:
+        return _json_texts(one.name)
+    # A double may round what such a column holds. Shorter whole numbers Arrow makes floats that are wide enough.
+    rounded = bool(marks) or types.is_decimal(one.type) or types.is_decimal(other.type)
+    if rounded and types.is_floating(common.type):
+        return _json_texts(one.name)
+    return common.with_metadata(marks) if marks else common
 
 
 def check_texts(field: Any, path: Path) -> None:
@@ -150,10 +205,23 @@ def _fitted(table: Any, schema: Any) -> Any:
         if field.name not in table.column_names:
             arrays.append(pa.nulls(table.num_rows, field.type))
         elif is_json(field):
-            arrays.append(_array(_listed(table.column(field.name)), field))
+            arrays.append(_array(_plain(table.column(field.name), table.schema.field(field.name)), field))
         else:
-            arrays.append(table.column(field.name).cast(field.type))
+            arrays.append(_cast(table.column(field.name), field))
     return pa.table(arrays, schema=schema)
+
+
+def _cast(column: Any, field: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"Column {field.name!r} is {column.type} in one file, {field.type} for all of them, and a value does not fit: {said}. "
+            "Give it one type in all files."
+        ) from error
 
 
 def _array(values: Sequence[object], field: Any) -> Any:

@@ -348,8 +348,14 @@ class _Json(_TextFile):
             return file.read(4096).lstrip()[:1]
 
     def _listed(self) -> Iterator[str]:
-        """Yield the characters of each element of a list; what cannot be read any more as one element."""
-        decoder, text, more = json.JSONDecoder(), "", _JSON_PIECE
+        """Yield the characters of each element of a list.
+
+        Raises:
+            DataError: An element has no end, so that none behind it can be found. The first look through the file comes upon it,
+                before anything is done with the rows.
+        """
+        # A line end within a string is an element's own fault: that element ends where it ends.
+        decoder, text, more, number = json.JSONDecoder(strict=False), "", _JSON_PIECE, 1
         with self._opened() as file:
             text = file.read(more).lstrip()[1:]
             while True:
@@ -357,7 +363,7 @@ class _Json(_TextFile):
                 end = _element_end(decoder, text)
                 if end is not None:
                     yield text[:end]
-                    text, more = text[end:], _JSON_PIECE
+                    text, more, number = text[end:], _JSON_PIECE, number + 1
                     continue
                 piece = "" if len(text) > LONGEST else file.read(more)
                 if not piece:
@@ -365,7 +371,10 @@ class _Json(_TextFile):
                 text, more = text + piece, 2 * more
                 self.position = file.buffer.tell()
         if text.strip() != "]":
-            yield text
+            raise DataError(
+                f"{self.path}: its list is broken, nothing from element {number:,} on can be read: {text[:60]!r}. "
+                "Mend it, or save one object a line (.jsonl): of lines only the bad ones are set aside."
+            )
 
 
 def _element_end(decoder: json.JSONDecoder, text: str) -> int | None:
@@ -394,7 +403,7 @@ class _Parquet:
         self.group_rows = [group.num_rows for group in groups]
         bytes_per_row = sum(group.total_byte_size for group in groups) / max(1, self.n_rows)
         self.batch_rows = int(min(_PARQUET_ROWS, max(1, _PARQUET_PIECE // max(1, bytes_per_row))))
-        self.fields = {field.name: field.remove_metadata().with_nullable(True) for field in schema}
+        self.fields = arrow.parquet_fields(schema, groups)
         arrow.check_texts(self.fields[self.text_column], path)
 
     def rows(self, after: int = 0) -> Iterator[Row | Rejected]:
@@ -410,7 +419,9 @@ class _Parquet:
                     if left < batch.num_rows:
                         yield from self._judged_batch(batch, number - batch.num_rows, left)
             except arrow.unreadable() as error:
-                said = " ".join(str(error).split())[:200]
+                if not arrow.is_damage(error):
+                    raise self._unread(error) from error
+                said = _one_line(error)
                 for row in range(max(number, after) + 1, end + 1):
                     yield Rejected(str(self.path), row, f"this part of the file is damaged: {said}", "")
             number = end
@@ -442,8 +453,20 @@ class _Parquet:
     def _file(self) -> Any:
         import pyarrow.parquet as pq
 
-        # A row group may be larger than the memory: it is read page by page.
-        return pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
+        try:
+            # A row group may be larger than the memory: it is read page by page.
+            return pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
+        except arrow.unreadable() as error:
+            # It could be opened before.
+            raise self._unread(error) from error
+
+    def _unread(self, error: BaseException) -> DataError:
+        """Return the error for rows that may well be read another time."""
+        return DataError(f"{self.path} could not be read on: {_one_line(error)}. The same command goes on from there.")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 _OPENERS: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """The output of a bulk job: whole shards under their names, and what is needed to go on after the process was killed.
 
 A folder holds `part-00000.parquet`, … and, of names that data tools take for no data, `_score.json` (what the job is and how it
-ended) and `_rejected.jsonl`. A single file is joined from such shards at the end; they lie beside it in a hidden folder until then.
+ended) and `_rejected.jsonl`. A single file is joined from such shards at the end; they lie beside it in a hidden folder until then,
+and what was rejected stands in `<name>.rejected.jsonl`.
 For each shard a note in `.notes/` is written first: what was rejected, and where the next shard begins. The shard's own name appears
 by one rename, so that a shard which is there is whole and has its note.
 """
@@ -10,24 +11,26 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from matinee._version import __version__
-from matinee.core.errors import DataError, RunError
+from matinee.core.errors import DataError, RunError, StorageError
 from matinee.core.files import atomic_path, storage_errors, write_json
 from matinee.data import arrow
 from matinee.data.streaming import START, Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from typing import TextIO
 
     from matinee.data.streaming import Shard
 
@@ -106,19 +109,24 @@ class Output:
     is_file: bool
 
     @classmethod
-    def of(cls, path: Path, form: str | None) -> Output:
+    def of(cls, output: str | Path, form: str | None) -> Output:
         """Return the output that a path names: a file where it has the ending of one, else a folder.
 
+        A name with another ending is a folder where there is one, or where a slash stands behind it.
+
         Raises:
-            DataError: The format is unknown, or contradicts the ending.
+            DataError: The format or the ending is unknown, or they contradict each other.
         """
         if form is not None and form not in FORMATS:
             raise DataError(f"--format must be one of {', '.join(FORMATS)}, got {form!r}.")
+        path = Path(output).expanduser()
         ending = path.suffix.lower().removeprefix(".")
-        if ending not in FORMATS or path.is_dir():
-            if path.is_file():
+        is_folder = path.is_dir() or str(output).endswith(("/", os.sep))
+        if is_folder or ending not in FORMATS:
+            if path.is_file() or (ending and not is_folder):
                 raise DataError(
-                    f"{path} is a file of no format that is written: choose a folder, or {', '.join(FORMATS)}."
+                    f"{output} cannot be written to: expected a file that ends in .{', .'.join(FORMATS)}, "
+                    "or a folder, with a / at the end."
                 )
             return cls(path, form or "parquet", is_file=False)
         if form not in {None, ending}:
@@ -133,7 +141,7 @@ class Output:
     @property
     def rejected(self) -> Path:
         """Holds the rows that were set aside, where there are any."""
-        return self.path.with_name(f"{self.path.stem}.rejected.jsonl") if self.is_file else self.path / _REJECTED
+        return self.path.with_name(f"{self.path.name}.rejected.jsonl") if self.is_file else self.path / _REJECTED
 
     @property
     def written(self) -> list[Path]:
@@ -142,17 +150,21 @@ class Output:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out.
+        """Keep other processes out; where nothing was written, nothing is left.
 
         Raises:
             RunError: Another process writes there already.
         """
+        is_new = self.is_file or not self.folder.exists()
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / _LOCK, blocking=False)
         try:
             with lock:
-                yield
+                try:
+                    yield
+                finally:
+                    self._remove_if_empty(is_new=is_new)
         except Timeout as error:
             raise RunError(
                 f"Another process is writing to {self.path}: wait for it, or choose another output."
@@ -169,8 +181,8 @@ class Output:
             RunError: Something else is there, and does not give way.
         """
         state = self._state()
-        if state is None:
-            self._check_free(overwrite=overwrite)
+        if state is None or self._is_gone(state):
+            self._check_free(state, overwrite=overwrite)
             return None
         differences = [said for key, said in _SAID.items() if state["plan"].get(key) != plan.get(key)]
         if differences and not overwrite:
@@ -182,17 +194,21 @@ class Output:
         if differences:
             return None
         if state.get("completed") is None:
+            self._check_rejected(state, overwrite=overwrite)
             return self._counted()
         return None if overwrite else self._completed(state["completed"])
 
     def begin(self, plan: Mapping[str, Any], done: Done | None) -> Done:
-        """Make the folder ready for a job that is so far; whatever else it holds is removed."""
+        """Make the folder ready for a job that is so far; what earlier ones have left is removed."""
         with storage_errors(self.folder):
             for child in [*self.folder.iterdir(), *(self.folder / _NOTES).glob("*")]:
                 if _LEFT_OVER.match(child.name) or (done is None and self._is_ours(child)):
-                    shutil.rmtree(child) if child.is_dir() else child.unlink(missing_ok=True)
+                    _remove(child)
+            if done is None and self.is_file and (self._state() or {}).get("rejected"):
+                _remove(self.rejected)
         if done is not None:
             return done
+        # Not before the shards of the old state are gone: without a state they would be taken for somebody else's.
         write_json(self.folder / _STATE, {"format": _STATE_FORMAT, "matinee": __version__, "plan": plan})
         return Done()
 
@@ -227,27 +243,56 @@ class Output:
             with storage_errors(self.path):
                 joined.replace(self.path)
         target = [self.path] if self.is_file else [self._part(number) for number in range(done.n_shards)]
-        state = self._state() or {}
-        state["completed"] = {
+        completed = {
             "shards": done.n_shards,
             "scored": done.scored,
             "rejected": done.rejected,
             "labels": dict(done.labels),
             "bytes": sum(path.stat().st_size for path in target),
         }
-        write_json(self.folder / _STATE, state)
-        shutil.rmtree(self.folder / _NOTES, ignore_errors=True)
-        for number in range(done.n_shards) if self.is_file else ():
-            self._part(number).unlink()
+        self._add_to_state("completed", completed)
+        for path in self._needless():
+            _remove(path)
+
+    def tidy(self) -> None:
+        """Remove what a complete job no longer needs, and a killed process has left; where it cannot be, it stays."""
+        with suppress(RunError, StorageError, OSError):
+            if self._needless():
+                with self.locked():
+                    # Another process may have begun anew meanwhile.
+                    is_complete = (self._state() or {}).get("completed") is not None
+                    for path in self._needless() if is_complete else ():
+                        _remove(path)
+
+    def _needless(self) -> list[Path]:
+        return [
+            child
+            for child in self.folder.iterdir()
+            if child.name == _NOTES
+            or _LEFT_OVER.match(child.name)
+            or (self.is_file and _PART.fullmatch(child.name) is not None)
+        ]
+
+    def _remove_if_empty(self, *, is_new: bool) -> None:
+        with suppress(OSError):
+            if [child.name for child in self.folder.iterdir()] == [_LOCK]:
+                (self.folder / _LOCK).unlink()
+                if is_new:
+                    self.folder.rmdir()
 
     def _write_rejected(self, done: Done) -> None:
         if not done.rejected:
-            self.rejected.unlink(missing_ok=True)
             return
-        with atomic_path(self.rejected) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        listed = self.folder / _REJECTED
+        with atomic_path(listed) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             for number in range(done.n_shards):
                 for row in self._read_note(number)["rejected"]:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if self.is_file:
+            # Said first: a list that the state does not name is somebody else's.
+            self._add_to_state("rejected", value=True)
+            with storage_errors(self.rejected):
+                listed.replace(self.rejected)
 
     def _part(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.{self.format}"
@@ -256,7 +301,10 @@ class Output:
         return self.folder / _NOTES / f"part-{number:05d}.json"
 
     def _is_ours(self, child: Path) -> bool:
-        return child.name in {_STATE, _REJECTED, _NOTES} or _PART.fullmatch(child.name) is not None
+        return child.name in {_REJECTED, _NOTES} or _PART.fullmatch(child.name) is not None
+
+    def _add_to_state(self, key: str, value: object) -> None:
+        write_json(self.folder / _STATE, {**(self._state() or {}), key: value})
 
     def _state(self) -> dict[str, Any] | None:
         path = self.folder / _STATE
@@ -270,13 +318,26 @@ class Output:
             raise RunError(f"{path} is of another matinee's format: choose another output, or remove {self.folder}.")
         return state
 
-    def _check_free(self, *, overwrite: bool) -> None:
+    def _is_gone(self, state: Mapping[str, Any]) -> bool:
+        """Return whether a single file was complete, and has been removed since."""
+        return self.is_file and state.get("completed") is not None and not self.path.exists()
+
+    def _check_rejected(self, state: Mapping[str, Any] | None, *, overwrite: bool) -> None:
+        if self.is_file and self.rejected.exists() and not (state or {}).get("rejected") and not overwrite:
+            raise RunError(
+                f"{self.rejected} is there already, and not of this job: choose another output, or pass --overwrite to replace it."
+            )
+
+    def _check_free(self, state: Mapping[str, Any] | None, *, overwrite: bool) -> None:
+        self._check_rejected(state, overwrite=overwrite)
         if self.is_file:
             if self.path.exists() and not overwrite:
                 raise RunError(
                     f"{self.path} is there already: choose another output, or pass --overwrite to replace it."
                 )
-        elif self.path.is_dir() and any(child.name != _LOCK for child in self.path.iterdir()):
+        elif self.path.is_dir() and any(
+            child.name != _LOCK and not _LEFT_OVER.match(child.name) for child in self.path.iterdir()
+        ):
             raise RunError(
                 f"{self.path} is not empty, and not what `matinee score` has left: choose another output, it is never overwritten."
             )
@@ -312,6 +373,10 @@ class Output:
         return Done(n_shards, START, completed["scored"], completed["rejected"], labels, complete=True)
 
 
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 # -- formats ----------------------------------------------------------------------------------------------------------
 
 
@@ -339,10 +404,25 @@ def _write_jsonl(path: Path, table: Any) -> None:
             file.write(arrow.json_text(row) + "\n")
 
 
+class _LineEnds:
+    """Takes rows that end in CR LF, and writes them with LF alone."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def _writer(file: TextIO, delimiter: str) -> Any:
+    # Told to end rows with LF, Python 3.11 writes a CR in a value without quotes, and every reader takes it for a row's end.
+    return csv.writer(_LineEnds(file), delimiter=delimiter, lineterminator="\r\n")
+
+
 def _delimited(delimiter: str) -> Any:
     def write(path: Path, table: Any) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+            writer = _writer(file, delimiter)
             writer.writerow(table.column_names)
             for row in arrow.plain_rows(table):
                 writer.writerow([_cell(value) for value in row.values()])
@@ -368,7 +448,7 @@ def _join_delimited(delimiter: str) -> Any:
         with parts[0].open(encoding="utf-8", newline="") as file:
             names = next(csv.reader(file, delimiter=delimiter))
         header = StringIO()
-        csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(names)
+        _writer(header, delimiter).writerow(names)
         _join_bytes(path, parts, len(header.getvalue().encode()))
 
     return join

@@ -125,10 +125,11 @@ def find_inputs(names: Sequence[str], output: Sequence[Path]) -> list[Path]:
         output: What is written: a glob may match what an earlier start has left.
 
     Raises:
-        DataError: There is no such file, or a path names the output.
+        DataError: There is no such file, none but the output, or a path names the output.
     """
     written = {path.resolve() for path in output}
     found: dict[Path, Path] = {}
+    is_shared = False
     for name in names:
         for path in matching(name):
             place = path.resolve()
@@ -136,6 +137,13 @@ def find_inputs(names: Sequence[str], output: Sequence[Path]) -> list[Path]:
                 found.setdefault(place, path)
             elif not is_glob(name):
                 raise DataError(f"{path} is input and output at once: choose another output.")
+            else:
+                is_shared = True
+    if is_shared and not found:
+        raise DataError(
+            f"{', '.join(names)}: there is no file to read but what lies in the output {output[0]}. "
+            "Input and output must not share a folder: choose another output."
+        )
     if not found:
         raise DataError(f"{', '.join(names) or 'No input'}: there is no file to read.")
     return list(found.values())

@@ -80,12 +80,13 @@ def score(
     """Answer all texts of files, in constant memory; a second start of the same job goes on where the first one stopped.
 
     The output holds the columns of the input and `label`, `score` and `probability_<label>` (see `prefix`). A row without a
-    text, or that cannot be read, is set aside in `_rejected.jsonl` (of a single file: `<name>.rejected.jsonl`) with its reason.
+    text, or that cannot be read, is set aside in `_rejected.jsonl` (of `out.csv`: `out.csv.rejected.jsonl`) with its reason.
 
     Args:
         run: Run folder, model folder, export folder or hub id.
         inputs: Files and globs: CSV, TSV, JSONL, JSON, Parquet, or `.txt` with one text a line.
-        output: A folder for shards, or a `.parquet`, `.jsonl`, `.csv` or `.tsv` file.
+        output: A folder for shards, or a `.parquet`, `.jsonl`, `.csv` or `.tsv` file. A new folder whose name has another ending
+            needs a slash behind it.
         backend: As in `load_predictor`.
         shard_rows: Rows of a shard; those with long texts hold fewer.
         format: Of the shards: `"parquet"` where not given.
@@ -97,7 +98,8 @@ def score(
         offline: Never touch the network.
 
     Raises:
-        DataError: There is no input, it has no column of texts, or no rows.
+        DataError: There is no input, it has no column of texts, or no rows; it can be read no further (then the finished shards
+            stay); the output has an ending that is not known.
         SettingsError: A number is out of range, or the written columns have names that are taken.
         RunError: The output is there already, was begun with something else, or is written to by another process.
         StoppedError: Ctrl-C was pressed; the finished shards stay.
@@ -109,7 +111,7 @@ def score(
 
     if shard_rows < 1:
         raise SettingsError(f"--shard-rows must be at least 1, got {shard_rows}.")
-    target = Output.of(Path(output).expanduser(), format)
+    target = Output.of(output, format)
     with hub.offline(offline):
         chosen = choose_classifier(run, backend)
         names = [inputs] if isinstance(inputs, (str, Path)) else inputs
@@ -127,6 +129,7 @@ def score(
         done = target.look(plan, overwrite=overwrite)
         if done is not None and done.complete:
             logger.info(f"{target.path} is complete already: nothing to do")
+            target.tidy()
             return _scored(target, done, 0.0, done.scored)
         predictor = chosen.open()
     columns = _columns(stream, predictor, prefix)
@@ -205,6 +208,8 @@ class _Pace:
 def _run(job: _Job, plan: Mapping[str, Any], *, overwrite: bool) -> Done:
     """Answer shard by shard; return how far the job is then: at its end."""
     found = job.output.look(plan, overwrite=overwrite)
+    if found is not None and found.complete:  # by another process, since the first look
+        return found
     shards = _shards(job, found)
     first = next(shards, None)
     if first is None and found is None:
