@@ -28,4 +28,5 @@ def int8(made_run):
 
 @pytest.fixture(scope="session")
 def cascade(made_run, int8):
-    return export(made_run, cascade=True, max_accuracy_drop=5)
+    # On 24 texts little can be shown: with a smaller bound the encoder would answer everything.
+    return export(made_run, cascade=True, bound=30, max_accuracy_drop=30)

@@ -7,18 +7,23 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import matinee
 from matinee.cli.main import run as run_command
-from matinee.core.errors import NotAvailableError, RunError, SettingsError, StorageError
+from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError, StorageError
 from matinee.core.run import RunFolder
+from matinee.core.schema import from_flags
 from matinee.evaluation import read_predictions
 from matinee.exporting.openvino import CAREFUL, MIXED
 from matinee.inference import load_predictor, predict
+from matinee.model.artifact import whole_folder
 from matinee.model.exported import ExportInfo, check_export, read_parity
 from matinee.workflow import Exported, export, train
 
@@ -93,6 +98,8 @@ def test_run_page_and_manifest_know_of_it(made_run, onnx):
 def test_the_readme_says_how_to_use_it_and_what_was_proved(onnx):
     text = (onnx.path / "README.md").read_text(encoding="utf-8")
     assert "matinee predict" in text
+    assert "pip install --no-deps PATH_OR_WHEEL_OF_MATINEE" in text
+    assert "--no-deps matinee" not in text
     assert "Labels that differ: 0 (0.00 %)" in text
     assert "onnxruntime" in (onnx.path / "requirements.txt").read_text(encoding="utf-8")
     assert "torch" not in (onnx.path / "requirements.txt").read_text(encoding="utf-8")
@@ -124,6 +131,8 @@ def test_a_cascade_holds_both_and_counts_what_is_cheap(made_run, cascade, int8):
     check_export(cascade.path / "encoder")
     threshold = json.loads((cascade.path / "cascade.json").read_text(encoding="utf-8"))["threshold"]
     assert cascade.parity["threshold"] == threshold
+    assert cascade.parity["validation"] == {"n": 24, "threshold": threshold}
+    assert cascade.parity["cheap_share"] > 0
     texts = read_predictions(made_run / "predictions.parquet")["test", "classifier"].texts
     cheap = load_predictor(cascade.path / "cheap").probabilities(texts)
     assert cascade.parity["cheap_share"] == float((cheap.max(axis=1) >= threshold).mean())
@@ -136,20 +145,65 @@ def test_a_cascade_holds_both_and_counts_what_is_cheap(made_run, cascade, int8):
     assert "openvino" in needed
 
 
-def test_a_cascade_takes_another_linear_run_of_the_same_labels(made_run, int8, tiny_csv, tmp_path):
-    train(tiny_csv, encoder="nblr", run_dir=tmp_path / "nblr", test_size=24)
-    done = export(made_run, cascade=True, cheap=tmp_path / "nblr", out=tmp_path / "cascade", max_accuracy_drop=20)
+def test_a_cascade_takes_another_linear_run_of_the_same_labels(made_run, run, int8, tiny_csv, tmp_path):
+    train(tiny_csv, encoder="nblr", run_dir=tmp_path / "nblr", test_size=24, validation_size=24)
+    done = export(made_run, cascade=True, cheap=tmp_path / "nblr", out=tmp_path / "cascade", max_accuracy_drop=30)
     assert "cheap/nblr.json" in names(done.path)
     other = tmp_path / "other.csv"
     with other.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerows([("text", "label"), *((f"{a} text {n}", a) for n in range(30) for a in ("red", "blue"))])
     train(other, encoder="tfidf", run_dir=tmp_path / "colours")
-    with pytest.raises(RunError, match=r"other labels \(blue, red\) than the encoder \(negative, positive\)"):
-        export(made_run, cascade=True, cheap=tmp_path / "colours", out=tmp_path / "second")
-    assert not (tmp_path / "second").exists()
+    with pytest.raises(SettingsError, match=r"other labels \(blue, red\) than the encoder \(negative, positive\)"):
+        export(run, cascade=True, cheap=tmp_path / "colours")
     with pytest.raises(SettingsError, match="--cheap takes a run of tfidf or nblr"):
-        export(made_run, cascade=True, cheap=made_run, out=tmp_path / "second")
+        export(run, cascade=True, cheap=made_run)
+    assert not any((run / "exports").glob("*")), "all of it is checked before the encoder is exported"
+
+
+def test_a_cheap_run_that_was_trained_on_the_hold_outs_is_refused(run, tiny_csv, tmp_path):
+    train(tiny_csv, encoder="nblr", run_dir=tmp_path / "other", test_size=24, validation_size=24, split_seed=5)
+    for cheap in (tmp_path / "other", tmp_path / "other" / "model"):
+        with pytest.raises(
+            SettingsError, match=r"was trained on \d+ of the texts that the cascade is chosen by and [1-9]"
+        ):
+            export(run, cascade=True, cheap=cheap)
+    assert not any((run / "exports").glob("*"))
+
+
+def test_a_cascade_is_refused_where_nothing_would_prove_it(run, tmp_path, caplog):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("The film was wonderful.\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"proved by its accuracy: give labelled texts with --data\.$"):
+        export(run, cascade=True, data=lines)
+    assert not any((run / "exports").glob("*"))
+    assert caplog.messages == []
+
+
+def test_a_baseline_that_cannot_be_fitted_again_leaves_nothing(run, monkeypatch):
+    from matinee.workflow import datasets
+
+    def gone(run):
+        raise NotAvailableError("The data is gone.")
+
+    monkeypatch.setattr(datasets, "reload_dataset", gone)
+    with pytest.raises(NotAvailableError, match="The data is gone"):
+        export(run, cascade=True)
+    assert not any((run / "exports").glob("*"))
+
+
+def test_a_cascades_encoder_of_other_weights_is_replaced_only_when_asked(run, int8, monkeypatch):
+    encoder = shutil.copytree(int8.path, run / "exports" / "openvino-int8")
+    replace(ExportInfo.read(encoder), source={"model.safetensors": "0"}).write(encoder)
+    before = (encoder / "export.json").read_bytes()
+    with pytest.raises(RunError, match="was made from other weights or is damaged.*pass --overwrite to make it anew"):
+        export(run, cascade=True)
+    assert (encoder / "export.json").read_bytes() == before
+    made = []
+    monkeypatch.setattr("matinee.exporting.export_encoder", lambda source, target, *more: made.append(target))
+    monkeypatch.setattr("matinee.exporting.export_cascade", lambda *more: {})
+    export(run, cascade=True, overwrite=True)
+    assert made == [encoder]
 
 
 def turn_all_labels_around(source, target):
@@ -235,7 +289,8 @@ def test_an_export_is_replaced_only_when_asked(made_run, onnx):
 
 
 def test_a_model_folder_is_held_against_texts_that_are_given(made_run, traced, tiny_csv, tmp_path, caplog):
-    source, lines = made_run / "model", tmp_path / "lines.txt"
+    # Away from its run, so that nobody knows what it was trained on.
+    source, lines = shutil.copytree(made_run / "model", tmp_path / "away" / "model"), tmp_path / "lines.txt"
     lines.write_text("The film was wonderful.\nThe plot was dreadful.\nso so\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="give held-out ones with --data FILE"):
         export(source, to="onnx")
@@ -248,6 +303,64 @@ def test_a_model_folder_is_held_against_texts_that_are_given(made_run, traced, t
     assert done.parity["held_out"] == {"split": "reviews.csv", "n": 60, "n_labelled": 60}
 
 
+def test_texts_that_were_trained_on_prove_nothing(made_run, traced, tiny_csv, tmp_path, caplog):
+    for name, source in (("run", made_run), ("model", made_run / "model")):
+        caplog.clear()
+        done = export(source, to="onnx", data=tiny_csv, out=tmp_path / name)
+        assert done.parity["held_out"] == {"split": "reviews.csv", "n": 48, "n_labelled": 48}
+        assert "72 of the 120 texts of" in caplog.text
+        assert "the proof leaves them out" in caplog.text
+    stored = read_predictions(made_run / "predictions.parquet")
+    known = {*stored["test", "classifier"].texts, *stored["validation", "classifier"].texts}
+    with tiny_csv.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if row[0] not in known]
+    with (tmp_path / "trained.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    with pytest.raises(DataError, match="was trained on all texts of .*trained.csv: they prove nothing"):
+        export(made_run, to="onnx", data=tmp_path / "trained.csv", out=tmp_path / "never")
+
+
+def test_what_a_kill_left_between_two_renames_is_not_lost(run, monkeypatch):
+    (run / "exports" / "mine").mkdir(parents=True)
+    (run / "exports" / "mine" / "model").write_text("old")
+    code = (
+        "import os, pathlib, sys\n"
+        "from matinee.model.artifact import whole_folder\n"
+        "rename = pathlib.Path.rename\n"
+        "pathlib.Path.rename = lambda old, new: os._exit(9) if new.name == 'mine' else rename(old, new)\n"
+        f"with whole_folder(pathlib.Path({str(run / 'exports' / 'mine')!r})) as folder:\n"
+        "    (folder / 'model').write_text('new')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert not (run / "exports" / "mine").exists()
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("matinee.exporting.export_encoder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export(run, to="onnx")
+    assert [path.name for path in (run / "exports").iterdir()] == ["mine"]
+    assert (run / "exports" / "mine" / "model").read_text() == "new"
+
+
+def test_a_rename_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
+    folder, rename = tmp_path / "mine", Path.rename
+    folder.mkdir()
+    (folder / "model").write_text("old")
+
+    def interrupted(old, new):
+        if new == folder and not old.name.endswith("-replaced"):
+            raise KeyboardInterrupt
+        return rename(old, new)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_folder(folder) as made:
+        (made / "model").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (folder / "model").read_text() == "old"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -256,7 +369,13 @@ def test_a_model_folder_is_held_against_texts_that_are_given(made_run, traced, t
         ({"max_flips": 101}, "--max-flips must lie between 0 and 100, got 101"),
         ({"max_accuracy_drop": -1}, "--max-accuracy-drop must lie between 0 and 100"),
         ({"calibration_texts": 0}, "--calibration-texts must be at least 1"),
-        ({"cheap": "run"}, "pass --cascade too"),
+        ({"cheap": "run"}, "--cheap is of a cascade: pass --cascade too, or leave it out"),
+        ({"bound": 0.2}, "--bound is of a cascade: pass --cascade too"),
+        ({"calibration_texts": 300}, "--calibration-texts is of int8 for OpenVINO: pass --to openvino --int8"),
+        ({"to": "onnx", "precision": "int8", "calibration_texts": 300}, "--calibration-texts is of int8 for OpenVINO"),
+        ({"label_column": "label"}, "--label-column says how to read --data: pass that too, or leave it out"),
+        ({"flags": from_flags({"text_column": "text"})}, "--text-column says how to read --data"),
+        ({"missing": "drop"}, "--missing says how to read --data"),
     ],
 )
 def test_settings_at_odds_are_one_line(made_run, options, message):
@@ -303,6 +422,24 @@ class TestTerminal:
         answer(Exported(cascade.path, {**cascade.parity, "threshold": 2.0, "cheap_share": 0.0}))
         assert run_command(["export", "run", "--cascade"]) == 0
         assert "answers nothing" in capsys.readouterr().out
+
+    def test_what_needed_looser_limits_says_who_answers_with_it(self, onnx, cascade, answer, capsys):
+        loose = {**onnx.parity, "flips": {"n": 1, "share": 0.04, "limit": 1.0}}
+        answer(Exported(onnx.path, loose))
+        assert run_command(["export", "run", "--to", "onnx", "--max-flips", "100"]) == 0
+        said = capsys.readouterr().out
+        assert "It needed looser limits: 4.0 % of its labels differ (limit 1 %)." in said
+        assert "Only --backend onnx or its folder answers with it, --backend auto does not." in said
+        fallen = {
+            **cascade.parity,
+            "accuracy": {**cascade.parity["accuracy"], "change": {"value": -0.02, "low": -0.03, "high": 0}},
+        }
+        answer(Exported(cascade.path, fallen))
+        assert run_command(["export", "run", "--cascade", "--max-accuracy-drop", "5"]) == 0
+        assert "Only its folder answers with it" in capsys.readouterr().out
+        answer(onnx)
+        assert run_command(["export", "run", "--to", "onnx", "--max-flips", "100"]) == 0
+        assert "looser" not in capsys.readouterr().out
 
     def test_json_is_the_proof(self, onnx, answer, capsys):
         answer(onnx)

@@ -114,6 +114,32 @@ def test_beyond_a_limit_it_raises_and_says_by_how_much():
         prove(Fake(lambda text: 0.9), Fake(lambda text: 0.9), HeldOut("test", texts), Limits(), "It")
 
 
+def test_texts_that_are_too_few_to_show_it_are_said_to_be(caplog):
+    def proved(n):
+        texts = said(np.full(n, 0.9), np.ones(n))
+        order = {text: row for row, text in enumerate(texts.texts)}
+        candidate = Fake(lambda text: 0.9 if order.get(text, 1) % 10 else 0.1)
+        return prove(Fake(lambda text: 0.9), candidate, HeldOut("test", texts), Limits(0.15, 0.15), "It")
+
+    proof = proved(10)
+    low = proof["accuracy"]["change"]["low"]
+    assert low < -0.15
+    assert caplog.messages == [
+        f"10 texts cannot show that the accuracy falls by at most 15 points: the change may be as low as {100 * low:.1f}."
+    ]
+    caplog.clear()
+    assert proved(1_000)["accuracy"]["change"]["value"] == pytest.approx(-0.1)
+    assert caplog.messages == []
+
+
+def test_the_proof_holds_the_number_format_that_it_was_made_in():
+    reference, texts = Fake(lambda text: 0.9), HeldOut("test", said(np.full(20, 0.9)))
+    fast, cascade = Fake(lambda text: 0.9), Fake(lambda text: 0.9)
+    fast.computed_in, cascade.encoder = "bf16", fast
+    formats = [prove(reference, each, texts, Limits(), "It")["computed_in"] for each in (reference, fast, cascade)]
+    assert formats == ["f32", "bf16", "bf16"]
+
+
 def test_odd_texts_hold_what_breaks_things():
     assert "" in ODD_TEXTS
     assert max(len(text.split()) for text in ODD_TEXTS) >= 50_000

@@ -26,6 +26,7 @@ from matinee.model.tfidf import fit_tfidf
 LABELS = ("negative", "positive")
 TEXT = TextSettings(max_length=64)
 WINDOWS = replace(TEXT, long="windows", max_windows=4)
+PROOF = {"format": 1, "passed": True, "flips": {"share": 0.0}, "accuracy": {"change": {"value": 0.0}}}
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ def write_export(reference, graphs):
             info = replace(info, text=replace(text, lowercase=True))
         write_json(folder / "matinee.json", info.to_json())
         preparation.tokenizer.save(str(folder / "tokenizer.json"))
-        write_json(folder / "parity.json", {"format": 1, "passed": True, "texts_per_second": 10.0, **parity})
+        write_json(folder / "parity.json", {**PROOF, "backend": backend, "texts_per_second": 10.0, **parity})
         model = "model.xml" if backend == "openvino" else "model.onnx"
         ExportInfo(backend, precision, model, preparation.pad_id, source or {}).write(folder)
         return folder
@@ -106,7 +107,7 @@ def write_cascade(linear, write_export):
         for name in ("matinee.json", "tokenizer.json"):
             (folder / name).write_bytes((folder / "encoder" / name).read_bytes())
         write_json(folder / "cascade.json", {"threshold": sure_from})
-        write_json(folder / "parity.json", {"format": 1, "passed": True, "texts_per_second": 90.0, **parity})
+        write_json(folder / "parity.json", {**PROOF, "backend": "cascade", "texts_per_second": 90.0, **parity})
         ExportInfo("cascade", "fp32", "encoder", 0, source or {}).write(folder)
         return folder
 

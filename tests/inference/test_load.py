@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from matinee.inference import choose_classifier, load_predictor, requirements
 from matinee.inference.backends.onnx import OnnxPredictor
 from matinee.inference.backends.openvino import OpenVinoPredictor
 from matinee.inference.backends.torch import TorchPredictor
-from matinee.inference.exports import source_of
+from matinee.inference.exports import computed_in, source_of
 from matinee.model.artifact import ClassifierInfo, save_linear
 from matinee.model.exported import EXPORT, ExportInfo
 
@@ -65,6 +68,98 @@ def test_an_export_without_a_proof_that_holds_does_not_answer(run, exported):
     assert chosen(run) == ("model", "torch", "fp32")
     with pytest.raises(RunError, match="openvino-fp32 did not pass its proof"):
         choose_classifier(run.path, "openvino")
+
+
+@pytest.mark.parametrize(
+    "proof", [{"flips": {"share": 0.02}}, {"accuracy": {"change": {"value": -0.006}}}], ids=["flips", "accuracy"]
+)
+def test_what_needed_looser_limits_answers_only_where_it_is_named(run, exported, proof):
+    folder = exported("openvino-fp32", texts_per_second=900.0, **proof)
+    assert chosen(run) == ("model", "torch", "fp32")
+    assert chosen(run, "openvino") == ("openvino-fp32", "openvino", "fp32")
+    assert choose_classifier(folder).backend == "openvino"
+    exported("onnx-fp32", texts_per_second=10.0, flips={"share": 0.01}, accuracy=None)
+    assert chosen(run) == ("onnx-fp32", "onnx", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "answers"),
+    [({"change": {"value": -0.005}}, "cascade"), ({"change": {"value": -0.006}}, "model"), (None, "model")],
+)
+def test_of_a_cascade_accuracy_alone_counts_and_must_be_known(run, write_cascade, accuracy, answers):
+    write_cascade(run.exports / "cascade", 0.7, source=source_of(run), flips={"share": 0.3}, accuracy=accuracy)
+    assert chosen(run)[0] == answers
+
+
+def test_a_proof_without_figures_is_damaged(run, exported, caplog):
+    exported("openvino-fp32", flips=None)
+    assert chosen(run) == ("model", "torch", "fp32")
+    assert "parity.json is damaged: export again. It is passed over." in caplog.text
+
+
+def broken(folder, model):
+    (folder / model).write_bytes(b"no model at all")
+    info = ExportInfo.read(folder)
+    info.write(folder)
+
+
+def test_what_cannot_be_opened_is_passed_over_with_one_warning_where_nobody_asked_for_it(run, exported, caplog):
+    broken(exported("openvino-fp32", texts_per_second=900.0), "model.xml")
+    onnx = exported("onnx-fp32", texts_per_second=10.0)
+    assert isinstance(load_predictor(run.path), OnnxPredictor)
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "model.xml cannot be read by OpenVINO" in warning
+    assert warning.endswith("It is passed over.")
+    with pytest.raises(RunError, match="cannot be read by OpenVINO"):
+        load_predictor(run.path, "openvino")
+    broken(onnx, "model.onnx")
+    assert isinstance(load_predictor(run.path), TorchPredictor)
+
+
+@pytest.mark.parametrize("error", [AttributeError, ImportError, OSError])
+def test_a_library_that_does_not_work_is_passed_over_and_one_line(run, exported, monkeypatch, caplog, error):
+    class Unusable(ModuleType):
+        def __getattr__(self, name):
+            raise error(f"no {name}\nand more")
+
+    module = Unusable("openvino")
+    module.__spec__ = ModuleSpec("openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", module)
+    folder = exported("openvino-fp32", texts_per_second=900.0)
+    exported("onnx-fp32", texts_per_second=10.0)
+    assert isinstance(load_predictor(run.path), OnnxPredictor)
+    assert caplog.records[0].message.endswith("pip install --force-reinstall openvino. It is passed over.")
+    for source in (run.path, folder):
+        with pytest.raises(NotAvailableError, match=r"openvino does not work as it is installed here \(no Core\)"):
+            load_predictor(source, "openvino")
+
+
+def test_a_file_that_may_not_be_read_is_damage(run, exported, monkeypatch, caplog):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    exported("openvino-fp32")
+    monkeypatch.setattr("matinee.model.exported.file_sha256", refuse)
+    assert chosen(run) == ("model", "torch", "fp32")
+    assert "cannot be read: Permission denied. Export again. It is passed over." in caplog.text
+
+
+@pytest.mark.parametrize("proved", ["f32", "bf16", None])
+def test_another_number_format_than_the_proofs_is_said(run, exported, caplog, proved):
+    folder = exported("openvino-fp32", computed_in=proved)
+    with caplog.at_level(logging.INFO, "matinee"):
+        load_predictor(run.path)
+    said = [record.message for record in caplog.records if "its proof was made in" in record.message]
+    other = f"This machine computes {folder} in f32, its proof was made in bf16: probabilities differ a little"
+    assert said == ([other] if proved == "bf16" else [])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_number_format_is_the_one_that_openvino_takes(write_export, tmp_path, precision):
+    predictor = load_predictor(write_export(tmp_path / "made", "openvino", precision))
+    taken = predictor._compiled("LATENCY").get_property("INFERENCE_PRECISION_HINT")
+    assert taken.get_type_name() == predictor.computed_in == computed_in(predictor)
+    assert precision == "int8" or predictor.computed_in == "f32"
 
 
 def test_an_export_whose_library_is_missing_does_not_answer(run, exported, monkeypatch):

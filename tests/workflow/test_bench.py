@@ -81,7 +81,7 @@ def test_the_command_prints_a_table_and_leaves_it_in_the_run_and_its_manifest(li
 def test_the_stock_pipeline_stands_beside_and_says_the_same(encoder_run):
     result = bench(encoder_run, repeats=1)
     rows = {row["name"]: row for row in result.rows}
-    assert list(rows)[0] == "torch"
+    assert next(iter(rows)) == "torch"
     assert list(rows)[-2:] == ["pipeline (batch 1)", "pipeline (batch 32)"]
     stock = [row for row in result.rows if row["stock"]]
     assert max(row["speedup"] for row in stock) == 1.0

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     default=0.5,
     show_default=True,
     metavar="POINTS",
-    help="Largest fall in accuracy on held-out texts; an export beyond it is not kept.",
+    help="Largest fall in accuracy on held-out texts; an export beyond it is not kept. What is beyond 0.5 answers only where it is named.",
 )
 @click.option(
     "--max-flips",
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     metavar="PERCENT",
-    help="Largest share of held-out texts that get another label; not of a cascade.",
+    help="Largest share of held-out texts that get another label, not of a cascade. What is beyond 1 answers only where it is named.",
 )
 @click.option(
     "--calibration-texts",
     type=int,
-    default=300,
-    show_default=True,
     metavar="N",
-    help="Training texts that int8 for OpenVINO takes its ranges from.",
+    help="Training texts that int8 for OpenVINO takes its ranges from. [default: 300]",
 )
 @click.option(
-    "--data", metavar="FILE", help="Held-out texts, with or without labels, in place of the run's own test texts."
+    "--data",
+    metavar="FILE",
+    help="Held-out texts in place of the run's own test texts, with or without labels; of --cascade with.",
 )
 @click.option("--cascade", is_flag=True, help="Let a linear classifier answer what it is sure of.")
 @click.option(
@@ -61,10 +61,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bound",
     type=float,
-    default=0.2,
-    show_default=True,
     metavar="POINTS",
-    help="Of --cascade: accuracy that it may cost on the validation texts, by which it is made.",
+    help="Of --cascade: accuracy that it may cost on the validation texts, by which it is made. [default: 0.2]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 @terminal.offline_option
@@ -75,7 +73,8 @@ def export(run: str, as_json: bool, int8: bool, precision: str | None, **values:
 
     The export is held against PyTorch in float32 on the run's test texts. Where it costs more than the limits, nothing is
     kept. The folder holds all that is needed to answer, on a machine without PyTorch too; `matinee predict RUN` uses the
-    fastest export of a run by itself. RUN may be a model folder or hub id, with --data and --out.
+    fastest export of a run by itself. One that needed looser limits than the defaults is used only where --backend or its
+    folder names it. RUN may be a model folder or hub id, with --data and --out.
 
     \b
       matinee export runs/imdb --to openvino --int8
@@ -95,6 +94,11 @@ def export(run: str, as_json: bool, int8: bool, precision: str | None, **values:
         terminal.say(json.dumps(done.parity, ensure_ascii=False))
         return
     _print(done.parity)
+    if done.loose:
+        named = "its folder" if values["cascade"] else f"--backend {values['to']} or its folder"
+        terminal.say(
+            f"It needed looser limits: {' and '.join(done.loose)}. Only {named} answers with it, --backend auto does not."
+        )
     terminal.say(f'Written to {done.path}\nUse it: matinee predict {shlex.quote(str(done.path))} "A text."')
 
 

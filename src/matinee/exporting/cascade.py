@@ -37,7 +37,8 @@ def export_cascade(
         source: The classifier that it stands in for; with labelled validation texts.
         target: The folder; what is there is replaced.
         encoder: Folder of an export of `source`.
-        write_cheap: Writes a linear model folder of the same labels where it is told to.
+        write_cheap: Writes a linear model folder where it is told to: of the same labels, and trained on no text that it is
+            chosen or proved by.
         bound: Accuracy that the cascade may cost on validation, as a share.
         limits: What it may cost on held-out texts.
 
@@ -46,7 +47,7 @@ def export_cascade(
         share of the held-out texts that it answers.
 
     Raises:
-        RunError: It does not say the same, or its parts do not fit together.
+        RunError: It does not say the same, or there are no labelled validation texts.
         StorageError: The disk has no room for it.
     """
     check_room(target, source.model)
@@ -57,12 +58,8 @@ def export_cascade(
         write_cheap(folder / CHEAP)
         shutil.copytree(encoder, folder / ENCODER)
         cheap = open_linear(folder / CHEAP, ClassifierInfo.read(folder / CHEAP))
-        if cheap.label_names != source.predictor.label_names:
-            raise RunError(
-                f"The cheap classifier has other labels ({', '.join(cheap.label_names[:10])}) than the encoder "
-                f"({', '.join(source.predictor.label_names[:10])}): give another --cheap."
-            )
-        threshold = _threshold(cheap, open_export(folder / ENCODER), source.validation, bound)
+        validation = _labelled(source.validation)
+        threshold = _threshold(cheap, open_export(folder / ENCODER), validation, bound)
         write_json(folder / CASCADE_FILE, {"threshold": threshold})
         cascade = open_unfinished(folder, info)
         parity = prove(source.predictor, cascade, source.held_out, limits, "The cascade")
@@ -73,6 +70,7 @@ def export_cascade(
             "calibration": None,
             "attempts": [],
             "threshold": threshold,
+            "validation": {"n": len(validation), "threshold": threshold},
             "bound": bound,
             "cheap_share": float((sureness >= threshold).mean()),
         }
@@ -80,8 +78,13 @@ def export_cascade(
     return parity
 
 
-def _threshold(cheap: Predictor, encoder: Predictor, validation: Predictions | None, bound: float) -> float:
+def _labelled(validation: Predictions | None) -> Predictions:
     if validation is None or validation.labels is None:
         raise RunError("A cascade needs labelled validation texts to choose by: export a run that has them.")
+    return validation
+
+
+def _threshold(cheap: Predictor, encoder: Predictor, validation: Predictions, bound: float) -> float:
+    assert validation.labels is not None  # noqa: S101 - narrows a type
     cheaply, well = (each.probabilities(validation.texts) for each in (cheap, encoder))
     return choose_threshold(cheaply, well, validation.labels, bound, decision=encoder.threshold)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matinee.model.exported import MOST_ACCURACY_LOST, MOST_FLIPS
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -14,5 +16,5 @@ class Limits:
         flips: Largest share of texts that get another label; None for a cascade, whose nature they are.
     """
 
-    accuracy: float = 0.005
-    flips: float | None = 0.01
+    accuracy: float = MOST_ACCURACY_LOST
+    flips: float | None = MOST_FLIPS

@@ -13,6 +13,8 @@ from matinee.core.environment import describe_machine
 from matinee.core.errors import RunError
 from matinee.evaluation import accuracy_gain
 from matinee.inference import predict
+from matinee.inference.exports import computed_in
+from matinee.model.exported import beyond_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,14 +123,17 @@ def compare_answers(reference: Predictions, candidate: Predictions, limits: Limi
 
 def beyond(found: Mapping[str, Any]) -> list[str]:
     """Return in words which limits the result of `compare_answers` is beyond; nothing where it is within all."""
-    flips, accuracy = found["flips"], found["accuracy"]
-    said = []
-    if flips["limit"] is not None and flips["share"] > flips["limit"]:
-        said.append(f"{100 * flips['share']:.1f} % of its labels differ (limit {100 * flips['limit']:g} %)")
-    if accuracy is not None and -accuracy["change"]["value"] > accuracy["limit"]:
-        fall = -100 * accuracy["change"]["value"]
-        said.append(f"its accuracy is {fall:.1f} points lower (limit {100 * accuracy['limit']:g})")
-    return said
+    accuracy = found["accuracy"]
+    return beyond_limits(found, None if accuracy is None else accuracy["limit"], found["flips"]["limit"])
+
+
+def _warn_of_few(accuracy: Mapping[str, Any] | None, n: int) -> None:
+    """Say so where the texts are too few to show that the accuracy is within its limit."""
+    if accuracy is not None and -accuracy["change"]["low"] > accuracy["limit"]:
+        logger.warning(
+            f"{n:,} texts cannot show that the accuracy falls by at most {100 * accuracy['limit']:g} points: the change may be "
+            f"as low as {100 * accuracy['change']['low']:.1f}."
+        )
 
 
 def prove(reference: Predictor, candidate: Predictor, held_out: HeldOut, limits: Limits, name: str) -> dict[str, Any]:
@@ -150,8 +155,9 @@ def prove(reference: Predictor, candidate: Predictor, held_out: HeldOut, limits:
     if failed := beyond(found):
         raise RunError(
             f"{name} does not say the same as {REFERENCE}: of {len(known):,} held-out texts, {' and '.join(failed)}. "
-            "Nothing was kept. Choose another --precision, or raise --max-flips or --max-accuracy-drop."
+            "Nothing of it was kept. Choose another --precision, or raise --max-flips or --max-accuracy-drop."
         )
+    _warn_of_few(found["accuracy"], len(known))
     odd_reference, odd = (predict(each, ODD_TEXTS) for each in (reference, candidate))
     unusual = compare_answers(odd_reference, odd, limits)
     ours, theirs = speeds(candidate, reference, known.texts)
@@ -159,6 +165,7 @@ def prove(reference: Predictor, candidate: Predictor, held_out: HeldOut, limits:
         "format": FORMAT,
         "passed": True,
         "machine": describe_machine(),
+        "computed_in": computed_in(candidate),
         "reference": REFERENCE,
         "held_out": {
             "split": held_out.split,

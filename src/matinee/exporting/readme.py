@@ -24,7 +24,8 @@ def readme(info: ClassifierInfo, export: ExportInfo, parity: Mapping[str, Any]) 
 Labels: {labels}. Encoder: {_plain(PurePath(info.encoder).name)}.
 Made by matinee {__version__}; it answers without PyTorch.
 
-    pip install -r requirements.txt && pip install --no-deps matinee
+    pip install -r requirements.txt
+    pip install --no-deps PATH_OR_WHEEL_OF_MATINEE  # matinee itself, without its own requirements
     matinee predict THIS_FOLDER "A film to fall asleep in."
 
 In Python: `matinee.load("THIS_FOLDER").predict(["A film to fall asleep in."])`.

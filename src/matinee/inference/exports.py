@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from matinee.core.backends import AUTO, CASCADE, OPENVINO
-from matinee.core.errors import RunError
+from matinee.core.backends import AUTO, CASCADE, ONNX, OPENVINO
+from matinee.core.errors import MatineeError, NotAvailableError, RunError
 from matinee.inference.requirements import check_installed, missing
 from matinee.model.artifact import ClassifierInfo
-from matinee.model.exported import EXPORT, TOKENIZER, ExportInfo, check_export, read_parity
+from matinee.model.exported import EXPORT, PARITY, TOKENIZER, ExportInfo, beyond_defaults, check_export, read_parity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,8 @@ CHEAP, ENCODER, CASCADE_FILE = "cheap", "encoder", "cascade.json"
 
 logger = logging.getLogger(__name__)
 
+_LIBRARIES = {OPENVINO: "openvino", ONNX: "onnxruntime"}
+
 
 @dataclass(frozen=True)
 class FoundExport:
@@ -39,19 +41,24 @@ class FoundExport:
         info: What `export.json` says.
         passed: Whether its proof held.
         texts_per_second: As its proof measured it.
+        beyond: The default limits that its proof is beyond, in words; made with looser ones, it answers where it is asked for.
+        predictor: It, opened; None where nobody opened it yet.
     """
 
     folder: Path
     info: ExportInfo
     passed: bool
     texts_per_second: float
+    beyond: tuple[str, ...]
+    predictor: Predictor | None = None
 
 
 def find_export(run: RunFolder, backend: str = AUTO) -> FoundExport | None:
     """Return the fastest export that is proved to say what the run's classifier says, None where there is none.
 
     One that is damaged is passed over with a warning; one that was made from other weights, failed its proof, or needs
-    a library that is not here, without.
+    a library that is not here, without. `auto` holds the proof against the default limits, whatever the export was made
+    with, and passes over what cannot be opened, with a warning; it gives an export that is open.
 
     Args:
         run: A complete run.
@@ -64,7 +71,7 @@ def find_export(run: RunFolder, backend: str = AUTO) -> FoundExport | None:
     for folder in export_folders(run):
         try:
             export = _read(folder)
-            reason = _why_not(export, run)
+            reason = _why_not(export, run, backend)
         except RunError as error:
             logger.warning(f"{error} It is passed over.")
             continue
@@ -77,10 +84,9 @@ def find_export(run: RunFolder, backend: str = AUTO) -> FoundExport | None:
     for export in sorted(found, key=lambda export: -export.texts_per_second):
         try:
             check_export(export.folder)
-        except RunError as error:
+            return replace(export, predictor=open_export(export.folder)) if backend == AUTO else export
+        except MatineeError as error:
             logger.warning(f"{error} It is passed over.")
-        else:
-            return export
     if backend == AUTO:
         return None
     why = f" ({'; '.join(refused)})" if refused else ""
@@ -118,17 +124,29 @@ def open_export(folder: Path) -> Predictor:
     if info.backend == CASCADE:
         return _open_cascade(folder, classifier)
     check_installed(info.backend, f"The export {folder}")
-    path, preparation = folder / info.model, _preparation(folder, info, classifier)
-    predictor: EncoderPredictor
-    if info.backend == OPENVINO:
-        from matinee.inference.backends.openvino import OpenVinoPredictor
+    try:
+        return _open_encoder(folder, info, classifier)
+    except (ImportError, AttributeError, OSError) as error:  # a library that is broken, or of long ago
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise NotAvailableError(
+            f"The export {folder} cannot answer: {_LIBRARIES[info.backend]} does not work as it is installed here ({reason}): "
+            f"pip install --force-reinstall {_LIBRARIES[info.backend]}."
+        ) from error
 
-        predictor = OpenVinoPredictor(path, info.precision, preparation, classifier.label_names, classifier.threshold)
-    else:
-        from matinee.inference.backends.onnx import OnnxPredictor
 
-        predictor = OnnxPredictor(path, preparation, classifier.label_names, classifier.threshold)
-    return predictor
+def computed_in(predictor: Predictor) -> str:
+    """Return the number format that a predictor computes in on this machine, `"bf16"` or `"f32"`; of a cascade, its encoder's."""
+    return str(getattr(getattr(predictor, "encoder", predictor), "computed_in", "f32"))
+
+
+def say_number_format(folder: Path, predictor: Predictor) -> None:
+    """Say so where this machine computes an export in another number format than the one that proved it."""
+    proved = read_parity(folder).get("computed_in") if (folder / PARITY).is_file() else None
+    here = computed_in(predictor)
+    if proved not in {None, here}:
+        logger.info(
+            f"This machine computes {folder} in {here}, its proof was made in {proved}: probabilities differ a little"
+        )
 
 
 def open_linear(folder: Path, info: ClassifierInfo) -> Predictor:
@@ -152,11 +170,17 @@ def open_linear(folder: Path, info: ClassifierInfo) -> Predictor:
 
 def _read(folder: Path) -> FoundExport:
     info, parity = ExportInfo.read(folder), read_parity(folder)
-    return FoundExport(folder, info, parity.get("passed") is True, float(parity.get("texts_per_second") or 0.0))
+    try:
+        speed, beyond = float(parity["texts_per_second"]), tuple(beyond_defaults(parity))
+        return FoundExport(folder, info, parity["passed"] is True, speed, beyond)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / PARITY} is damaged: export again.") from error
 
 
-def _why_not(export: FoundExport, run: RunFolder) -> str | None:
+def _why_not(export: FoundExport, run: RunFolder, backend: str) -> str | None:
     """Return why an export cannot stand in for the run's classifier, None where it can."""
+    if export.beyond and backend == AUTO:
+        return f"needed looser limits: {' and '.join(export.beyond)}"
     if not export.passed:
         return "did not pass its proof"
     if export.info.source != source_of(run):
@@ -168,6 +192,17 @@ def _needed(export: FoundExport) -> list[str]:
     if export.info.backend != CASCADE:
         return [export.info.backend]
     return ["linear", ExportInfo.read(export.folder / ENCODER).backend]
+
+
+def _open_encoder(folder: Path, info: ExportInfo, classifier: ClassifierInfo) -> EncoderPredictor:
+    path, preparation = folder / info.model, _preparation(folder, info, classifier)
+    if info.backend == OPENVINO:
+        from matinee.inference.backends.openvino import OpenVinoPredictor
+
+        return OpenVinoPredictor(path, info.precision, preparation, classifier.label_names, classifier.threshold)
+    from matinee.inference.backends.onnx import OnnxPredictor
+
+    return OnnxPredictor(path, preparation, classifier.label_names, classifier.threshold)
 
 
 def _open_cascade(folder: Path, classifier: ClassifierInfo) -> Predictor:

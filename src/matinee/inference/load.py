@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from matinee.core.backends import AUTO, BACKENDS, TORCH, TORCH_BF16
 from matinee.core.errors import NotAvailableError, RunError, SettingsError, did_you_mean
 from matinee.core.run import RunFolder
 from matinee.core.settings import LINEAR
-from matinee.inference.exports import find_export, open_export, open_linear
+from matinee.inference.exports import find_export, open_export, open_linear, say_number_format
 from matinee.inference.requirements import check_installed
 from matinee.model.artifact import INFO, ClassifierInfo
 from matinee.model.exported import PARITY, ExportInfo, check_export, is_export
@@ -34,11 +34,13 @@ class Chosen:
         folder: Holds all that it needs: a model folder, or an export.
         backend: `"torch"`, `"linear"`, `"openvino"`, `"onnx"` or `"cascade"`.
         precision: `"fp32"`, `"bf16"` or `"int8"`; `"fp64"` of a linear classifier.
+        predictor: It, where choosing took opening it.
     """
 
     folder: Path
     backend: str
     precision: str
+    predictor: Predictor | None = field(default=None, repr=False, compare=False)
 
     def open(self) -> Predictor:
         """Return it, ready to predict.
@@ -49,9 +51,11 @@ class Chosen:
         """
         if self.backend == "linear":
             return open_linear(self.folder, ClassifierInfo.read(self.folder))
-        if self.backend != TORCH:
-            return open_export(self.folder)
-        return _open_torch(self.folder, self.precision)
+        if self.backend == TORCH:
+            return _open_torch(self.folder, self.precision)
+        predictor = open_export(self.folder) if self.predictor is None else self.predictor
+        say_number_format(self.folder, predictor)
+        return predictor
 
 
 def load_predictor(source: str | Path, backend: str = AUTO) -> Predictor:
@@ -61,7 +65,7 @@ def load_predictor(source: str | Path, backend: str = AUTO) -> Predictor:
         source: A complete run folder, its `model/` folder, the folder of an export, any Hugging Face classification model
             folder, or a hub id.
         backend: `"auto"`, `"torch"`, `"torch-bf16"`, `"openvino"` or `"onnx"`. `auto` of a run is the fastest of its exports
-            that are proved to say the same and can be used here, else PyTorch in float32.
+            that are proved to say the same within the default limits and can be used here, else PyTorch in float32.
 
     Raises:
         RunError: The folder is not a classifier, its run is not complete, or it has no export of that back end.
@@ -117,7 +121,7 @@ def _of_run(source: str | Path, folder: Path, backend: str) -> Chosen:
     if found is None:
         return Chosen(folder, TORCH, "fp32")
     logger.info(f"Answering with {found.folder} ({found.info.backend}, {found.info.precision})")
-    return Chosen(found.folder, found.info.backend, found.info.precision)
+    return Chosen(found.folder, found.info.backend, found.info.precision, found.predictor)
 
 
 def _open_torch(folder: Path, precision: str) -> Predictor:

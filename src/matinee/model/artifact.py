@@ -41,6 +41,9 @@ VALIDATION = "validation.json"
 # Enough to choose thresholds by; more would only make the folder larger.
 _MOST_VALIDATION_ROWS = 5_000
 
+# Ends the name of what stood where a new folder is about to stand.
+_ASIDE = "-replaced"
+
 
 @dataclass(frozen=True)
 class ClassifierInfo:
@@ -232,14 +235,36 @@ def _queries(model: MeanPooledClassifier) -> dict[str, Tensor]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`; rename it into place at the end, replacing what was there, or remove it."""
+    """Give a temporary folder beside `folder`; rename it into place at the end, replacing what was there, or remove it.
+
+    What was there is deleted last: a kill between the renames leaves both, see `finish_replacing`.
+    """
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        aside = temporary.with_name(temporary.name + _ASIDE)
         try:
             temporary.chmod(0o755)
             yield temporary
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                folder.rename(aside)
             temporary.rename(folder)
+            shutil.rmtree(aside, ignore_errors=True)
+        except BaseException:
+            if aside.exists() and not folder.exists():
+                aside.rename(folder)
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finish_replacing(parent: Path) -> None:
+    """Put in place what a kill left between the renames of `whole_folder`: a folder that is whole, beside the one before it.
+
+    Whoever removes hidden folders in `parent` calls this first.
+    """
+    for aside in parent.glob(f".*{_ASIDE}"):
+        made = aside.with_name(aside.name.removesuffix(_ASIDE))
+        folder = aside.with_name(made.name[1:].rpartition("-")[0])
+        if not folder.exists():
+            (made if made.exists() else aside).rename(folder)

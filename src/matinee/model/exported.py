@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from matinee._version import __version__
+from matinee.core.backends import CASCADE
 from matinee.core.errors import RunError
 from matinee.core.files import file_sha256, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT = 1
@@ -23,6 +25,9 @@ EXPORT = "export.json"
 PARITY = "parity.json"
 TOKENIZER = "tokenizer.json"
 REQUIREMENTS = "requirements.txt"
+
+MOST_ACCURACY_LOST, MOST_FLIPS = 0.005, 0.01
+"""What an export may cost where nobody says otherwise: a fall in accuracy, and a share of texts that get another label."""
 
 # What a person may put into the folder or change there.
 _FREE = {EXPORT, "README.md"}
@@ -75,7 +80,10 @@ def is_export(folder: Path) -> bool:
 
 def check_export(folder: Path) -> None:
     """Raise RunError if a file of the export is missing, or not what it was when the export was proved."""
-    expected, found = _read(folder).get("files", {}), _hashes(folder)
+    try:
+        expected, found = _read(folder).get("files", {}), _hashes(folder)
+    except OSError as error:
+        raise RunError(f"The export {folder} cannot be read: {error.strerror or error}. Export again.") from error
     for name, digest in expected.items():
         if name not in found:
             raise RunError(f"The export {folder} is not whole: {name} is missing. Export again.")
@@ -94,6 +102,35 @@ def read_parity(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / PARITY} is missing or damaged: export again.") from error
     return parity
+
+
+def beyond_limits(found: Mapping[str, Any], accuracy: float | None, flips: float | None) -> list[str]:
+    """Return in words which limits the figures of a proof are beyond; nothing where they are within all.
+
+    Args:
+        found: Holds `flips` and `accuracy`, as `parity.json` does.
+        accuracy: Largest fall in accuracy, as a share; None: any.
+        flips: Largest share of texts that get another label; None: any.
+    """
+    said = []
+    if flips is not None and found["flips"]["share"] > flips:
+        said.append(f"{100 * found['flips']['share']:.1f} % of its labels differ (limit {100 * flips:g} %)")
+    if accuracy is not None and found["accuracy"] is not None and -found["accuracy"]["change"]["value"] > accuracy:
+        fall = -100 * found["accuracy"]["change"]["value"]
+        said.append(f"its accuracy is {fall:.1f} points lower (limit {100 * accuracy:g})")
+    return said
+
+
+def beyond_defaults(parity: Mapping[str, Any]) -> list[str]:
+    """Return in words why `auto` does not answer with an export: the default limits it is beyond, whatever it was made with.
+
+    Of a cascade accuracy alone counts, and has to be known.
+    """
+    if parity["backend"] != CASCADE:
+        return beyond_limits(parity, MOST_ACCURACY_LOST, MOST_FLIPS)
+    if parity["accuracy"] is None:
+        return ["nothing is known of its accuracy"]
+    return beyond_limits(parity, MOST_ACCURACY_LOST, None)
 
 
 def _read(folder: Path) -> dict[str, Any]:
