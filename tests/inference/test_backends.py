@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +163,21 @@ def torch_predictor(folder, settings):
     torch.manual_seed(0)
     preparation = prepare_texts(load_tokenizer(folder), TEXT)
     return TorchPredictor(build_classifier(folder, settings, ("a", "b", "c")), preparation, ("a", "b", "c"))
+
+
+def test_openvino_leaves_signal_handlers_a_stack_when_another_thread_drops_it():
+    """In a process of its own: without the core that stays, Ctrl-C is a segmentation fault there."""
+    code = (
+        "import signal, threading\n"
+        "from matinee.inference.backends.openvino import openvino_core\n"
+        "held = [openvino_core()]\n"
+        "thread = threading.Thread(target=held.clear)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('heard')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "heard\n", done

@@ -11,6 +11,7 @@ import numpy as np
 from matinee.core.files import flush
 from matinee.exporting.onnx import INPUTS
 from matinee.exporting.quiet import import_nncf, quiet
+from matinee.inference.backends.openvino import openvino_core
 from matinee.tokens import pad
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ _RANKED = 100
 
 def read_graph(path: Path) -> Any:
     """Return an ONNX file as an OpenVINO model."""
-    import openvino as ov
-
-    return ov.Core().read_model(path)
+    return openvino_core().read_model(path)
 
 
 def save_graph(model: Any, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -57,10 +58,8 @@ class OpenVinoPredictor(EncoderPredictor):
         label_names: tuple[str, ...],
         threshold: float | None = None,
     ) -> None:
-        import openvino
-
         super().__init__(preparation, label_names, threshold)
-        self._core, self._path = openvino.Core(), path
+        self._core, self._path = openvino_core(), path
         self._for: dict[str, Any] = {}
         has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._number_format = "bf16" if precision != "fp32" and has_bf16 else "f32"
@@ -133,6 +132,20 @@ class OpenVinoPredictor(EncoderPredictor):
                     compiled.create_infer_request().infer(dict.fromkeys(_INPUTS, np.ones((1, 8), dtype=np.int64)))
                 self._for[hint] = compiled
         return self._for[hint]
+
+
+@cache
+def openvino_core() -> Any:
+    """Return the process's one OpenVINO core, kept for good.
+
+    Its plugin for CPUs gives the thread that loads it a stack for signal handlers, and frees that stack when it is unloaded. Where
+    another thread drops the last core, the first one is left with a stack that is no more: the next Ctrl-C ends the process.
+    """
+    import openvino
+
+    core = openvino.Core()
+    core.get_property("CPU", "FULL_DEVICE_NAME")  # loads the plugin
+    return core
 
 
 @contextmanager
