@@ -10,7 +10,7 @@ import numpy as np
 
 from matinee.core.files import flush
 from matinee.exporting.onnx import INPUTS
-from matinee.exporting.quiet import import_nncf, quiet
+from matinee.exporting.quiet import import_nncf, quiet, signal_stack_kept
 from matinee.inference.backends.openvino import openvino_core
 from matinee.tokens import pad
 
@@ -64,6 +64,7 @@ def feed_forward_ends(model: Any) -> list[str]:
     return [name for name, (n_in, n_out) in sizes.items() if (n_out, n_in) in widening]
 
 
+@signal_stack_kept()
 def quantise(model: Any, inputs: Sequence[dict[str, NDArray[np.int64]]], kept: Sequence[str] = ()) -> Any:
     """Return the model with weights and activations in int8, their ranges taken from the inputs.
 
@@ -83,6 +84,7 @@ def quantise(model: Any, inputs: Sequence[dict[str, NDArray[np.int64]]], kept: S
         )
 
 
+@signal_stack_kept()
 def quantise_carefully(
     model: Any,
     inputs: Sequence[dict[str, NDArray[np.int64]]],

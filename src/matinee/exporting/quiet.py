@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,3 +47,27 @@ def import_nncf() -> Any:
     import nncf
 
     return nncf
+
+
+class _SignalStack(ctypes.Structure):
+    """C's `stack_t`, as Linux has it."""
+
+    _fields_: ClassVar = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+@contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """Put back, after the block, the stack that this thread's signal handlers run on.
+
+    Each OpenVINO core whose plugin for CPUs is loaded sets one of its own, and frees it with the plugin: NNCF makes and drops such
+    cores, and the next Ctrl-C would be a segmentation fault.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
