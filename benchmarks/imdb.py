@@ -1,6 +1,6 @@
 """The flagship: 1,000 IMDB reviews, three seeds, scored on 2,000 others; with wall time and peak memory of each training.
 
-python benchmarks/imdb.py [--seeds 0 1 2]
+python benchmarks/imdb.py [--seeds 0 1 2] [--keep FOLDER]
 
 Each seed is one `matinee train imdb --recipe recipes/imdb-minilm.yaml --seed S` in a process of its own, as `make demo`
 runs it. Data and weights are fetched beforehand, so downloads are not in the times.
@@ -93,10 +93,11 @@ def main() -> None:
     """Fetch, train, print, store."""
     parser = argparse.ArgumentParser(description="Train the flagship with several seeds.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs are left, FOLDER/SEED each")
+    given = parser.parse_args()
     subprocess.run([str(MATINEE), "fetch", "imdb", "minilm"], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        runs = [train(seed, Path(folder) / str(seed)) for seed in seeds]
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = [train(seed, (given.keep or Path(temporary)) / str(seed)) for seed in given.seeds]
     found = summary(runs)
     print(json.dumps(found, indent=2))
     store("imdb-minilm", {"recipe": "imdb-minilm", "summary": found, "runs": runs})
