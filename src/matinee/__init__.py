@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         load,
         predict,
         score,
+        serve,
         stress,
         train,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "predict",
     "score",
+    "serve",
     "stress",
     "train",
 ]
@@ -65,6 +67,7 @@ _HOMES = {
     "load": "matinee.workflow",
     "predict": "matinee.workflow",
     "score": "matinee.workflow",
+    "serve": "matinee.workflow",
     "stress": "matinee.workflow",
     "train": "matinee.workflow",
 }

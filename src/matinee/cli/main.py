@@ -23,6 +23,7 @@ from matinee.cli.fetch import fetch
 from matinee.cli.predict import predict
 from matinee.cli.report import report
 from matinee.cli.score import score
+from matinee.cli.serve import serve
 from matinee.cli.stress import stress
 from matinee.cli.train import train
 from matinee.core.errors import MatineeError
@@ -53,6 +54,7 @@ for command in (
     predict,
     score,
     explain,
+    serve,
     export,
     bench,
     fetch,

@@ -14,6 +14,7 @@ from matinee.workflow.fetch import fetch
 from matinee.workflow.predict import Classifier, load, predict, predict_file
 from matinee.workflow.report import Report, report
 from matinee.workflow.score import Scored, score
+from matinee.workflow.serve import serve
 from matinee.workflow.stress import StressTest, stress
 from matinee.workflow.train import Run, resume, train
 
@@ -44,6 +45,7 @@ __all__ = [
     "report",
     "resume",
     "score",
+    "serve",
     "stress",
     "train",
 ]

@@ -25,7 +25,7 @@ MOST_ROWS_EXPLAINED = 15
 """Distinct texts that `explain_rows` explains: enough to read, and for an interval of their faithfulness."""
 
 # Enough to order the words, in half the time: the page marks words and does not promise a sum.
-_QUICK = {"most_steps": 8, "most_passes": 80}
+QUICK_STEPS, QUICK_PASSES = 8, 80
 
 
 def explain(
@@ -136,7 +136,9 @@ def _explain_row(predictor: Predictor, same: Sequence[dict[str, Any]], method: s
     from matinee.inference.explain import explain as explain_
 
     text, answer = same[0]["text"], same[0]["predicted"]
-    (found,) = explain_(predictor, [text], method=method, label=answer, **_QUICK)
+    (found,) = explain_(
+        predictor, [text], method=method, label=answer, most_steps=QUICK_STEPS, most_passes=QUICK_PASSES
+    )
     if found.text != text or (same[0].get("cut") and found.predicted != answer):
         return []
     for row in same:

@@ -18,6 +18,7 @@ from matinee.core.files import write_json
 from matinee.core.interruption import interrupts_held
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
+from matinee.core.wording import score_in_words
 from matinee.workflow.analysis import add_neighbours, analyse, detailed_mistakes
 from matinee.workflow.audit import audit_dataset
 from matinee.workflow.checking import check_codes, check_run
@@ -77,6 +78,18 @@ class Run:
         from matinee.inference import predict
 
         return predict(self.predictor, texts)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: accuracy {score_in_words(self.metrics['test'].get('accuracy'))}>"
+
+    def _repr_html_(self) -> str:
+        """Return how a notebook shows it: its scores beside its baselines, and what the checks found."""
+        from matinee.report.notebook import run_html
+
+        n_labels = len(self.test.label_names)
+        return run_html(
+            str(self.path), self.settings.flat(), self.metrics, self.checks, self.seconds, n_labels=n_labels
+        )
 
 
 def train(

@@ -1,0 +1,73 @@
+"""The API's reference as a page that needs no script and no network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jinja2 import Environment
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}: API</title>
+<link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/style.css">
+</head>
+<body class="reference">
+<main>
+<p><a href="/">Try it</a> · <a href="/openapi.json">openapi.json</a></p>
+<h1>{{ title }}</h1>
+<p>Every error is <code>{"error": "…", "code": "…"}</code>. Where the server asks for a key, send it as
+<code>Authorization: Bearer KEY</code>. 429 and 503 say in <code>Retry-After</code> when to try again.</p>
+{% for route in routes %}
+<section>
+<h2><code>{{ route.method }} {{ route.path }}</code></h2>
+{% for paragraph in route.text %}<p>{{ paragraph }}</p>
+{% endfor %}
+{% for command in route.commands %}<pre><code>{{ command }}</code></pre>
+{% endfor %}
+<p>Answers with {{ route.statuses }}.</p>
+</section>
+{% endfor %}
+</main>
+</body>
+</html>
+"""
+
+
+def reference_page(openapi: dict[str, Any]) -> str:
+    """Return the page for an OpenAPI document: each route with what it does and a command that calls it."""
+    routes = [
+        _route(path, method, operation, openapi)
+        for path, operations in openapi["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return Environment(autoescape=True).from_string(_PAGE).render(title=openapi["info"]["title"], routes=routes)
+
+
+def _route(path: str, method: str, operation: dict[str, Any], openapi: dict[str, Any]) -> dict[str, Any]:
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    examples = [
+        example
+        for shape in schema.get("oneOf", [schema])
+        for example in openapi["components"]["schemas"]
+        .get(shape.get("$ref", "").rpartition("/")[2], {})
+        .get("examples", [])
+    ]
+    return {
+        "path": path,
+        "method": method.upper(),
+        "text": operation.get("description", "").split("\n\n"),
+        "commands": [_command(path, example) for example in examples] or ([_command(path)] if method == "get" else []),
+        "statuses": ", ".join(operation["responses"]),
+    }
+
+
+def _command(path: str, body: Any = None) -> str:
+    address = f"http://localhost:8000{path}"
+    if body is None:
+        return f"curl {address}"
+    return f"curl {address} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
