@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from matinee.core.progress import install_display
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.settings import ModelSettings
+from matinee.core.types import Targets
 from matinee.model.classifier import build_classifier
 from matinee.training import callbacks, estimate
 from matinee.training.estimate import Pace, Work, in_words
@@ -97,8 +100,13 @@ def estimates(caplog):
     return [record.getMessage() for record in caplog.records if record.getMessage().startswith("From here on")]
 
 
+@pytest.mark.parametrize("taught", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_measuring_leaves_no_trace(tmp_path, tiny_encoder, splits, precision, monkeypatch, caplog):
+def test_measuring_leaves_no_trace(tmp_path, tiny_encoder, splits, precision, taught, monkeypatch, caplog):
+    if taught:
+        weights = np.full((len(splits[0]), 2), 0.5, dtype=np.float32)
+        targets = Targets(weights, np.full(len(weights), 2.0, dtype=np.float32))
+        splits = (replace(splits[0], targets=targets), splits[1])
     with caplog.at_level(logging.INFO, logger="matinee"):
         measured = fitted(tmp_path / "measured", tiny_encoder, splits, precision)
     assert len(estimates(caplog)) == 1

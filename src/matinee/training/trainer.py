@@ -198,11 +198,11 @@ class FineTuner(Trainer):  # type: ignore[misc]
         step as one large batch, the last ones of an epoch too.
         """
         reader = reading_windows(model, self.train_dataset.windows, self.budget.tokens)
+        inputs = dict(inputs)
+        soft = (inputs.pop("targets"), inputs.pop("temperatures")) if "targets" in inputs else None
         if not model.training:
             return super().compute_loss(reader, inputs, return_outputs, num_items_in_batch)
-        inputs = dict(inputs)
         labels = inputs.pop("labels")
-        soft = (inputs.pop("targets"), inputs.pop("temperatures")) if "targets" in inputs else None
         passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
         logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
         self._seen.append((logits[0, 0].detach().float().cpu().numpy(), labels.cpu().numpy()))
