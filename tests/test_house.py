@@ -49,6 +49,7 @@ PUBLIC = [
     "load",
     "predict",
     "score",
+    "serve",
     "stress",
     "train",
 ]

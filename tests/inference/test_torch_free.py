@@ -39,10 +39,10 @@ def closure(requirements):
     return [distribution for distribution, _ in found.values()]
 
 
-def environment(folder, backend):
+def environment(folder, backend, more=()):
     """Fill a folder with links to what the requirements of a back end bring, and to matinee itself; return it."""
     folder.mkdir()
-    for distribution in closure(runtime_requirements(backend)):
+    for distribution in closure([*runtime_requirements(backend), *more]):
         for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in {"..", "__pycache__"}}:
             link = folder / top
             if not link.exists():
@@ -95,6 +95,34 @@ def test_an_export_answers_without_torch(write_export, tmp_path, backend, precis
         assert first["text"] == TEXTS[0]
         np.testing.assert_allclose(list(first["probabilities"].values()), expected[0], atol=1e-5)
     assert (tmp_path / "said.parquet").is_file()
+
+
+@pytest.mark.slow
+def test_an_export_is_served_without_torch(write_export, tmp_path):
+    """With what the extra `serve` brings beside the export's own requirements."""
+    folder = write_export(tmp_path / "made", "onnx", "fp32")
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serve"]
+    packages = environment(tmp_path / "packages", "onnx", extra)
+    code = f"""{NOTHING_ELSE}
+import json, os, signal, threading, urllib.request
+from matinee import serve
+said = []
+def ask(address):
+    for path, body in (("predict", {{"texts": {TEXTS!r}}}), ("explain", {{"text": {TEXTS[0]!r}}})):
+        request = urllib.request.Request(f"{{address}}/{{path}}", json.dumps(body).encode(), {{"Content-Type": "application/json"}})
+        said.append(json.load(urllib.request.urlopen(request, timeout=60)))
+    said.append(urllib.request.urlopen(f"{{address}}/docs").status)
+    os.kill(os.getpid(), signal.SIGTERM)
+serve({str(folder)!r}, port=0, ready=lambda address: threading.Thread(target=ask, args=[address]).start())
+print(json.dumps(said))
+"""
+    predicted, explained, status = json.loads(run(packages, code).stdout)
+    expected = load_predictor(folder).probabilities(TEXTS)
+    said = np.array([list(each["probabilities"].values()) for each in predicted["predictions"]])
+    np.testing.assert_allclose(said, expected, atol=1e-5)
+    assert explained["method"] == "occlusion"
+    assert [word["text"] for word in explained["words"]] == ["The", "plot", "was", "wonderful"]
+    assert status == 200
 
 
 def test_a_classifier_says_what_it_lacks(run_folder_of_tfidf, tmp_path):

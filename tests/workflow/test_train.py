@@ -51,6 +51,15 @@ def three_classes(tmp_path_factory):
     return path
 
 
+def test_a_run_shows_itself(run):
+    accuracy = run.metrics["test"]["accuracy"]["value"]
+    assert repr(run).startswith(f"<Run {run.path}: accuracy {accuracy:.3f} [")
+    page = run._repr_html_()
+    assert f"<strong>{accuracy:.3f}</strong>" in page
+    assert "Word-count baseline (tf-idf)" in page
+    assert str(run.path) in page
+
+
 def test_the_folder_holds_everything_the_design_names(run):
     assert {path.name for path in run.path.iterdir()} >= FILES
     assert {path.name for path in (run.path / "figures").iterdir()} == {

@@ -214,3 +214,13 @@ class Predictions:
     def records(self) -> list[dict[str, Any]]:
         """Return every text's answer as a plain dict."""
         return list(self)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.label_names[:5]) + (", …" if len(self.label_names) > 5 else "")
+        return f"<Predictions: {len(self):,} text{'s' * (len(self) != 1)}, labels {names}>"  # all texts would fill a screen, or a notebook
+
+    def _repr_html_(self) -> str:
+        """Return how a notebook shows them: counts, and the first texts."""
+        from matinee.core.notebook import predictions_html
+
+        return predictions_html(self)

@@ -143,7 +143,14 @@ def create_app(
         "most_bytes": most_bytes,
     }
     app.add_middleware(Door, debug=debug, **door)
+    _name_labels(app, served.about["labels"])
     return app
+
+
+def _name_labels(app: FastAPI, labels: Sequence[str]) -> None:
+    """Say in the API's description which labels there are to ask for."""
+    label = app.openapi()["components"]["schemas"]["ExplainRequest"]["properties"]["label"]
+    label["anyOf"] = [{"type": "string", "enum": list(labels)}, {"type": "null"}]
 
 
 def _cors(origins: Sequence[str]) -> Middleware:

@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from typing import Any
 
-from jinja2 import Environment
-
-_PAGE = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}: API</title>
+<title>{title}: API</title>
 <link rel="icon" href="/static/icon.svg">
 <link rel="stylesheet" href="/static/style.css">
 </head>
 <body class="reference">
 <main>
 <p><a href="/">Try it</a> · <a href="/openapi.json">openapi.json</a></p>
-<h1>{{ title }}</h1>
-<p>Every error is <code>{"error": "…", "code": "…"}</code>. Where the server asks for a key, send it as
+<h1>{title}</h1>
+<p>Every error is <code>{{"error": "…", "code": "…"}}</code>. Where the server asks for a key, send it as
 <code>Authorization: Bearer KEY</code>. 429 and 503 say in <code>Retry-After</code> when to try again.</p>
-{% for route in routes %}
-<section>
-<h2><code>{{ route.method }} {{ route.path }}</code></h2>
-{% for paragraph in route.text %}<p>{{ paragraph }}</p>
-{% endfor %}
-{% for command in route.commands %}<pre><code>{{ command }}</code></pre>
-{% endfor %}
-<p>Answers with {{ route.statuses }}.</p>
-</section>
-{% endfor %}
-</main>
-</body>
-</html>
 """
+_TAIL = "</main>\n</body>\n</html>\n"
 
 
 def reference_page(openapi: dict[str, Any]) -> str:
     """Return the page for an OpenAPI document: each route with what it does and a command that calls it."""
-    routes = [
-        _route(path, method, operation, openapi)
+    sections = [
+        _section(_route(path, method, operation, openapi))
         for path, operations in openapi["paths"].items()
         for method, operation in operations.items()
     ]
-    return Environment(autoescape=True).from_string(_PAGE).render(title=openapi["info"]["title"], routes=routes)
+    return _HEAD.format(title=escape(openapi["info"]["title"])) + "".join(sections) + _TAIL
+
+
+def _section(route: dict[str, Any]) -> str:
+    lines = [
+        f"<h2><code>{escape(route['method'])} {escape(route['path'])}</code></h2>",
+        *(f"<p>{escape(paragraph)}</p>" for paragraph in route["text"]),
+        *(f"<pre><code>{escape(command)}</code></pre>" for command in route["commands"]),
+        f"<p>Answers with {escape(route['statuses'])}.</p>",
+    ]
+    return "<section>\n" + "\n".join(lines) + "\n</section>\n"
 
 
 def _route(path: str, method: str, operation: dict[str, Any], openapi: dict[str, Any]) -> dict[str, Any]:

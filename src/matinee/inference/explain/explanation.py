@@ -165,6 +165,15 @@ class Explanation:
             "sentences": [sentence._asdict() for sentence in self.sentences],
         }
 
+    def __repr__(self) -> str:
+        return f"<Explanation: {self.label}, {self.probability:.3f}, {len(self.words):,} words>"
+
+    def _repr_html_(self) -> str:
+        """Return how a notebook shows it: the text with its words marked, and the strongest of them."""
+        from matinee.inference.explain.shown import explanation_html
+
+        return explanation_html(self)
+
 
 def _signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
