@@ -19,7 +19,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format docs docs-check newest clean
+.PHONY: help demo test test-browser check format docs docs-check newest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(STAMP) ## Fine-tune on 1,000 IMDB reviews, score on 2,000 others, then j
 
 test: $(STAMP) ## Run every test that needs no network, accelerator or browser
 	$(BIN)/python -m pytest --durations=10 -m "not network and not gpu and not browser"
+
+test-browser: $(STAMP) ## Run the tests that look at pages in headless Chromium
+	$(BIN)/python -m pytest --durations=10 -m browser
 
 check: $(STAMP) ## Run every gate: format, lint, types, room rules, generated pages
 	$(BIN)/ruff format --check .

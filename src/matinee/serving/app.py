@@ -400,9 +400,9 @@ def _add_page(app: FastAPI, served: Served, thread: ThreadPoolExecutor) -> None:
         return Response((page / name).read_bytes(), media_type=PAGE[name], headers=headers)
 
     @app.get("/docs", include_in_schema=False)
-    def docs() -> Response:
+    def docs(request: Request) -> Response:
         headers = {"Content-Security-Policy": _PAGE_POLICY}
-        return HTMLResponse(reference_page(app.openapi()), headers=headers)
+        return HTMLResponse(reference_page(app.openapi(), str(request.base_url).rstrip("/")), headers=headers)
 
     @app.get("/", include_in_schema=False)
     def index() -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -22,30 +23,40 @@ _HEAD = """<!doctype html>
 <p>Every error is <code>{{"error": "…", "code": "…"}}</code>. Where the server asks for a key, send it as
 <code>Authorization: Bearer KEY</code>. 429 and 503 say in <code>Retry-After</code> when to try again.</p>
 """
+_CODE = re.compile("`([^`]+)`")
 _TAIL = "</main>\n</body>\n</html>\n"
 
 
-def reference_page(openapi: dict[str, Any]) -> str:
-    """Return the page for an OpenAPI document: each route with what it does and a command that calls it."""
+def reference_page(openapi: dict[str, Any], address: str) -> str:
+    """Return the page for an OpenAPI document: each route with what it does and a command that calls it.
+
+    Args:
+        openapi: The document.
+        address: Under which the server was asked for it, without a slash at the end.
+    """
     sections = [
-        _section(_route(path, method, operation, openapi))
+        _section(_route(path, method, operation, openapi, address))
         for path, operations in openapi["paths"].items()
         for method, operation in operations.items()
     ]
     return _HEAD.format(title=escape(openapi["info"]["title"])) + "".join(sections) + _TAIL
 
 
+def _as_code(found: re.Match[str]) -> str:
+    return f"<code>{found[1]}</code>"
+
+
 def _section(route: dict[str, Any]) -> str:
     lines = [
         f"<h2><code>{escape(route['method'])} {escape(route['path'])}</code></h2>",
-        *(f"<p>{escape(paragraph)}</p>" for paragraph in route["text"]),
+        *(f"<p>{_CODE.sub(_as_code, escape(paragraph))}</p>" for paragraph in route["text"]),
         *(f"<pre><code>{escape(command)}</code></pre>" for command in route["commands"]),
         f"<p>Answers with {escape(route['statuses'])}.</p>",
     ]
     return "<section>\n" + "\n".join(lines) + "\n</section>\n"
 
 
-def _route(path: str, method: str, operation: dict[str, Any], openapi: dict[str, Any]) -> dict[str, Any]:
+def _route(path: str, method: str, operation: dict[str, Any], openapi: dict[str, Any], address: str) -> dict[str, Any]:
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     examples = [
         example
@@ -58,13 +69,13 @@ def _route(path: str, method: str, operation: dict[str, Any], openapi: dict[str,
         "path": path,
         "method": method.upper(),
         "text": operation.get("description", "").split("\n\n"),
-        "commands": [_command(path, example) for example in examples] or ([_command(path)] if method == "get" else []),
+        "commands": [_command(address + path, example) for example in examples]
+        or ([_command(address + path)] if method == "get" else []),
         "statuses": ", ".join(operation["responses"]),
     }
 
 
-def _command(path: str, body: Any = None) -> str:
-    address = f"http://localhost:8000{path}"
+def _command(address: str, body: Any = None) -> str:
     if body is None:
         return f"curl {address}"
     return f"curl {address} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
