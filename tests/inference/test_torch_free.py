@@ -108,11 +108,15 @@ import json, os, signal, threading, urllib.request
 from matinee import serve
 said = []
 def ask(address):
+    try:
+        ask_all(address)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+def ask_all(address):
     for path, body in (("predict", {{"texts": {TEXTS!r}}}), ("explain", {{"text": {TEXTS[0]!r}}})):
         request = urllib.request.Request(f"{{address}}/{{path}}", json.dumps(body).encode(), {{"Content-Type": "application/json"}})
         said.append(json.load(urllib.request.urlopen(request, timeout=60)))
     said.append(urllib.request.urlopen(f"{{address}}/docs").status)
-    os.kill(os.getpid(), signal.SIGTERM)
 serve({str(folder)!r}, port=0, ready=lambda address: threading.Thread(target=ask, args=[address]).start())
 print(json.dumps(said))
 """
@@ -121,7 +125,7 @@ print(json.dumps(said))
     said = np.array([list(each["probabilities"].values()) for each in predicted["predictions"]])
     np.testing.assert_allclose(said, expected, atol=1e-5)
     assert explained["method"] == "occlusion"
-    assert [word["text"] for word in explained["words"]] == ["The", "plot", "was", "wonderful"]
+    assert [word["text"] for word in explained["words"]] == ["The", "plot", "was", "wonderful", "."]
     assert status == 200
 
 

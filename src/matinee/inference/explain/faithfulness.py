@@ -10,7 +10,6 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from matinee.inference.explain.reading import Reading
 
@@ -149,5 +148,7 @@ def _mean(values: NDArray[np.float64], *, least: float = -1.0, largest: float = 
     value, n = float(values.mean()), len(values)
     if n < 3:
         return {"value": value, "low": None, "high": None}
+    from scipy.special import stdtrit  # here, so that explanations are made where no scipy is
+
     margin = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / sqrt(n)
     return {"value": value, "low": max(least, value - margin), "high": min(largest, value + margin)}
