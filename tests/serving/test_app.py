@@ -146,13 +146,14 @@ def test_a_text_is_explained_for_the_answer_or_the_label_asked_for(client):
     assert other["words"][1]["contribution"] == -1.0
 
 
-def test_what_cannot_be_explained(client):
+def test_what_cannot_be_explained(client, caplog):
     assert "negative, positive" in error_of(
         client.post("/explain", json={"text": "a", "label": "x"}), 422, "unknown_label"
     )
     error_of(client.post("/explain", json={"text": "a" * (MOST_EXPLAINED + 1)}), 422, "text_too_long")
     response = client.post("/explain", json={"text": "gone"})
-    assert error_of(response, 503, "not_available") == "There is no classifier in runs/gone."
+    assert "runs/gone" not in error_of(response, 503, "not_available")
+    assert "There is no classifier in runs/gone." in caplog.text
     assert response.headers["Retry-After"] == "60"
 
 
@@ -214,6 +215,36 @@ def test_the_reference_shows_every_route_and_needs_nothing_from_elsewhere(client
     assert "<script" not in forged.text
 
 
+def test_a_million_fields_are_refused_without_naming_them(client):
+    fields = {"texts": ["a"], **{str(i): 1 for i in range(100_000)}}
+    assert "at most 20 fields" in error_of(client.post("/predict", json=fields), 422, "invalid")
+    assert "at most 20 fields" in error_of(client.post("/explain", json={**fields, "text": "a"}), 422, "invalid")
+    label = error_of(client.post("/explain", json={"text": "a", "label": "x" * 100_000}), 422, "text_too_long")
+    assert len(label) < 200
+
+
+def test_json_that_nests_without_end(client):
+    content = b'{"texts": ' + b"[" * 200_000
+    error_of(
+        client.post("/predict", content=content, headers={"Content-Type": "application/json"}), 400, "malformed_json"
+    )
+
+
+def test_a_threshold_decides_in_both_shapes(served, predictor):
+    predictor.threshold = 0.9
+    with TestClient(create_app(served), base_url=LOCAL) as client:
+        assert client.post("/predict", json={"texts": ["good"]}).json()["predictions"][0]["label"] == "negative"
+        ((first, second),) = client.post("/predict", json={"inputs": "good"}).json()
+    assert (first["label"], second["label"]) == ("negative", "positive")
+    assert first["score"] < second["score"]
+
+
+def test_the_report_is_kept_apart_from_the_page(client):
+    policy = client.get("/report").headers["content-security-policy"]
+    assert "sandbox" in policy
+    assert "allow-same-origin" not in policy
+
+
 # -- who may come in --------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +286,7 @@ def test_without_the_key_nothing_is_answered(served, predictor):
 )
 def test_names_that_were_pointed_here_get_nothing(client, served, host):
     error_of(client.get("/model", headers={"Host": host}), 421, "wrong_host")
-    with TestClient(create_app(served, local_only=False), base_url=LOCAL) as other:
+    with TestClient(create_app(served, hosts=None), base_url=LOCAL) as other:
         assert other.get("/model", headers={"Host": host}).status_code == 200
 
 

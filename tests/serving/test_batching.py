@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matinee.serving import batching
 from matinee.serving.batching import Batcher, QueueFullError
 
 
@@ -18,6 +19,10 @@ def answers(texts):
     """Stand for a classifier: of each text the share of its length."""
     said = np.array([len(text) / (len(text) + 7) for text in texts])
     return np.stack([said, 1 - said], axis=1)
+
+
+class PanicError(BaseException):
+    """As libraries written in Rust raise it: no Exception."""
 
 
 class Fake:
@@ -35,7 +40,9 @@ class Fake:
         assert self.may_answer.wait(10)
         if "break" in texts:
             raise ZeroDivisionError
-        return answers(texts)
+        if "panic" in texts:
+            raise PanicError
+        return answers(texts)[: -1 if "forget one" in texts else None]
 
 
 def serve(fake, work, **options):
@@ -54,8 +61,9 @@ def serve(fake, work, **options):
 
 
 async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 def test_each_request_gets_its_own_answers_off_the_event_loop():
@@ -161,22 +169,85 @@ def test_whoever_goes_away_is_not_computed():
     assert fake.batches == [["first"], ["stays"]]
 
 
-def test_an_error_is_told_to_whom_it_belongs():
+@pytest.mark.parametrize(
+    ("text", "kind"), [("break", ZeroDivisionError), ("panic", RuntimeError), ("forget one", ValueError)]
+)
+def test_an_error_is_told_to_whom_it_belongs(text, kind):
     fake = Fake(held=True)
 
     async def work(batcher):
         first = asyncio.create_task(batcher.probabilities(["first"]))
         await until(lambda: fake.batches)
-        requests = [["good"], ["break"], ["good too"]]
+        requests = [["good"], [text], ["good too"]]
         tasks = [asyncio.create_task(batcher.probabilities(texts)) for texts in requests]
         await until(lambda: batcher.n_waiting == 3)
         fake.may_answer.set()
         said = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(said[1], ZeroDivisionError)
+        assert isinstance(said[1], kind)
         np.testing.assert_array_equal(said[0], answers(["good"]))
         np.testing.assert_array_equal(said[2], answers(["good too"]))
         await first
         assert (await batcher.probabilities(["after"])).shape == (1, 2)
+        assert batcher.is_alive
+
+    serve(fake, work)
+
+
+def test_nobody_waits_for_a_loop_that_ended():
+    def told(n_texts, seconds):
+        raise ZeroDivisionError
+
+    fake = Fake()
+
+    async def work(batcher):
+        waiting = [asyncio.create_task(batcher.probabilities([f"{i}"])) for i in range(3)]
+        said = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(each, Exception) for each in said] == [False, True, True]
+        assert not batcher.is_alive
+        with pytest.raises(QueueFullError):
+            await batcher.probabilities(["late"])
+
+    async def main():
+        batcher = Batcher(fake, len, batch_tokens=1, computed=told)
+        batcher.start()
+        await asyncio.wait_for(work(batcher), 20)
+
+    asyncio.run(main())
+
+
+def test_whoever_left_makes_room_at_once():
+    fake = Fake(held=True)
+
+    async def work(batcher):
+        first = asyncio.create_task(batcher.probabilities(["first"]))
+        await until(lambda: fake.batches)
+        gone = asyncio.create_task(batcher.probabilities(["gone"] * 10))
+        await until(lambda: batcher.is_full)
+        gone.cancel()
+        await until(lambda: batcher.n_waiting == 0)
+        assert not batcher.is_full
+        stays = asyncio.create_task(batcher.probabilities(["stays"]))
+        fake.may_answer.set()
+        await asyncio.gather(first, stays)
+
+    serve(fake, work, most_waiting=10)
+
+
+def test_no_more_waits_than_is_computed_in_time(monkeypatch):
+    monkeypatch.setattr(batching, "MOST_SECONDS", 1e-9)
+    fake = Fake()
+
+    async def work(batcher):
+        await batcher.probabilities(["learn the pace"])
+        fake.may_answer.clear()
+        first = asyncio.create_task(batcher.probabilities(["first"]))
+        await until(lambda: len(fake.batches) == 2)
+        alone = asyncio.create_task(batcher.probabilities(["alone"]))  # nothing waits yet, so it may
+        await until(lambda: batcher.n_waiting == 1)
+        with pytest.raises(QueueFullError):
+            await batcher.probabilities(["too many"])
+        fake.may_answer.set()
+        await asyncio.gather(first, alone)
 
     serve(fake, work)
 
@@ -197,7 +268,7 @@ def test_closing_answers_what_was_accepted_and_takes_no_more():
         await closing
         return await asyncio.gather(*accepted)
 
-    said = asyncio.run(main())
+    said = asyncio.run(asyncio.wait_for(main(), 30))
     np.testing.assert_array_equal(np.concatenate(said), answers(["0", "1", "2"]))
 
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+import matinee.serving.door as door_module
 from matinee.serving.app import create_app
 from matinee.serving.door import Door
 from matinee.serving.metrics import ServerMetrics
@@ -111,8 +112,9 @@ def test_what_a_client_waited_for_is_not_computed_once_it_has_gone(served, predi
         predictor.may_answer.clear()
         first, other = Client(chunk(BODY, more=False)), Client(chunk(BODY.replace(b"good", b"bad"), more=False))
         under_way = asyncio.create_task(app(scope_of(), first.receive, first.send))
-        while not predictor.asked:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(20):
+            while not predictor.asked:
+                await asyncio.sleep(0.001)
         waiting = asyncio.create_task(app(scope_of(), other.receive, other.send))
         await asyncio.sleep(0.05)
         if goes:
@@ -125,5 +127,59 @@ def test_what_a_client_waited_for_is_not_computed_once_it_has_gone(served, predi
         assert first.status == 200
         assert other.status == (499 if goes else 200)
         assert predictor.asked == ([["good"]] if goes else [["good"], ["bad"]])
+
+    asyncio.run(main())
+
+
+def test_all_bodies_together_are_bounded(monkeypatch):
+    monkeypatch.setattr(door_module, "MOST_BYTES_AT_ONCE", 100)
+
+    async def main():
+        door = Door(None, metrics=ServerMetrics(), routes=[])
+        slow = Client(chunk(b" " * 60, more=True))
+        waiting = asyncio.create_task(door(scope_of(), slow.receive, slow.send))
+        await asyncio.sleep(0.01)
+        other = Client(chunk(b" " * 60, more=False))
+        await door(scope_of(), other.receive, other.send)
+        assert other.status == 429
+        slow.gone.set()
+        await waiting
+        assert (door.n_bytes, door.n_requests) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_too_many_requests_at_once(monkeypatch):
+    monkeypatch.setattr(door_module, "MOST_REQUESTS", 1)
+
+    async def main():
+        door = Door(None, metrics=ServerMetrics(), routes=[])
+        slow, other = Client(chunk(b"{", more=True)), Client(chunk(b"{", more=False))
+        waiting = asyncio.create_task(door(scope_of(), slow.receive, slow.send))
+        await asyncio.sleep(0.01)
+        await door(scope_of(), other.receive, other.send)
+        assert other.status == 503
+        slow.gone.set()
+        await waiting
+
+    asyncio.run(main())
+
+
+def test_what_is_given_up_when_the_server_stops_is_told_so(served, predictor):
+    async def main():
+        app = create_app(served)
+        stop = await started(app)
+        predictor.may_answer.clear()
+        client = Client(chunk(BODY, more=False))
+        under_way = asyncio.create_task(app(scope_of(), client.receive, client.send))
+        async with asyncio.timeout(20):
+            while not predictor.asked:
+                await asyncio.sleep(0.001)
+        under_way.cancel()
+        await under_way
+        assert client.status == 503
+        assert json.loads(client.heard[1]["body"])["code"] == "stopping"
+        predictor.may_answer.set()
+        await stop()
 
     asyncio.run(main())

@@ -36,17 +36,31 @@ KEY = "MATINEE_API_KEY"
     metavar="ORIGIN",
     help="Let pages of this origin call the API from a browser. Repeatable. [default: its own page only]",
 )
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this name too, say that of a proxy. Repeatable. [default: this machine's own names; all with another --host]",
+)
 @backend_option
 @terminal.offline_option
 @terminal.shared_options
 def serve(
-    run: str, host: str, port: int, with_key: bool, origins: tuple[str, ...], backend: str, offline: bool
+    run: str,
+    host: str,
+    port: int,
+    with_key: bool,
+    origins: tuple[str, ...],
+    hosts: tuple[str, ...],
+    backend: str,
+    offline: bool,
 ) -> None:
     """Answer over HTTP with the classifier in RUN, and show a page to try it on.
 
     RUN is a run folder, its model/ folder, the folder of an export, or a hub id. The page is at the address that is printed, the
     API's reference at /docs. Requests are logged as lines of JSON, never with a text. Ctrl-C or SIGTERM answers what was accepted,
-    then stops.
+    for a minute at most, then stops.
 
     \b
       matinee serve runs/imdb
@@ -65,6 +79,7 @@ def serve(
         backend=backend,
         api_key=key,
         origins=origins,
+        hosts=hosts,
         offline=offline,
         debug=terminal.debug(),
         ready=lambda address: terminal.say(f"Serving {run} at {address} (Ctrl-C stops)"),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from matinee._version import __version__
@@ -21,19 +22,20 @@ from matinee.core.errors import MatineeError
 from matinee.core.types import Predictions
 from matinee.serving import schemas
 from matinee.serving.batching import Batcher, QueueFullError
-from matinee.serving.door import MOST_BYTES, Door
+from matinee.serving.door import LOCAL_HOSTS, MOST_BYTES, Door
 from matinee.serving.errors import RequestError
 from matinee.serving.metrics import CONTENT_TYPE, ServerMetrics
 from matinee.serving.reference import reference_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from matinee.inference.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -50,9 +52,10 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# The report is one file that holds its own styles, scripts and pictures.
+# The report is one file that holds its own styles, scripts and pictures; it is another's work, and kept apart from the page.
 _REPORT_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "sandbox allow-scripts allow-downloads allow-popups allow-modals; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -73,12 +76,14 @@ class Served:
             `POST /explain` gives; called from one other thread.
         about: What `GET /model` gives.
         report: The run's report; None where there is none.
+        most_tokens: That are read of a text; None for a linear classifier.
     """
 
     predictor: Predictor
     explain: Callable[[str, str | None], dict[str, Any]]
     about: dict[str, Any]
     report: Path | None = None
+    most_tokens: int | None = None
 
 
 def create_app(
@@ -86,7 +91,7 @@ def create_app(
     *,
     key: str | None = None,
     origins: Sequence[str] = (),
-    local_only: bool = True,
+    hosts: Collection[str] | None = LOCAL_HOSTS,
     most_bytes: int = MOST_BYTES,
     debug: bool = False,
     **batching: Any,
@@ -97,7 +102,7 @@ def create_app(
         served: What is served.
         key: What requests must bring; None: nothing.
         origins: Origins whose pages may call the API from a browser; none but its own page where not given.
-        local_only: Answer to this machine's own names alone.
+        hosts: Names that it answers to; None: all.
         most_bytes: Of a request's body.
         debug: Log tracebacks of what nobody expected: they may hold texts.
         **batching: As `Batcher` takes it.
@@ -105,7 +110,7 @@ def create_app(
     metrics = ServerMetrics()
     metrics.model.info({name: str(served.about[name]) for name in ("name", "backend", "precision", "version")})
     batcher = Batcher(
-        served.predictor.probabilities, _cost_of(served.about["max_length"]), computed=metrics.computed, **batching
+        served.predictor.probabilities, _cost_of(served.most_tokens), computed=metrics.computed, **batching
     )
     metrics.waiting.set_function(lambda: batcher.n_waiting)
 
@@ -124,7 +129,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        middleware=[_cors(origins)] if origins else [],
         # Two models for a list's items and its own answer would say the same twice.
         separate_input_output_schemas=False,
     )
@@ -139,10 +143,12 @@ def create_app(
         "metrics": metrics,
         "routes": routes,
         "key": key,
-        "local_only": local_only,
+        "hosts": hosts,
         "most_bytes": most_bytes,
     }
     app.add_middleware(Door, debug=debug, **door)
+    if origins:  # outside the door, so that pages of these origins can read what it says
+        _allow(app, origins)
     _name_labels(app, served.about["labels"])
     return app
 
@@ -153,8 +159,9 @@ def _name_labels(app: FastAPI, labels: Sequence[str]) -> None:
     label["anyOf"] = [{"type": "string", "enum": list(labels)}, {"type": "null"}]
 
 
-def _cors(origins: Sequence[str]) -> Middleware:
-    return Middleware(
+def _allow(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let pages of other origins call the API."""
+    app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
@@ -163,11 +170,14 @@ def _cors(origins: Sequence[str]) -> Middleware:
     )
 
 
-def _cost_of(max_length: int | None) -> Callable[[str], int]:
-    """Return about how many tokens a text costs: a linear classifier reads four times faster what it reads whole."""
-    if max_length is None:
+def _cost_of(most_tokens: int | None) -> Callable[[str], int]:
+    """Return about how many tokens a text costs, by its bytes: four to a token in English, three in Chinese.
+
+    A linear classifier reads far faster what it reads whole.
+    """
+    if most_tokens is None:
         return lambda text: 1 + len(text) // 64
-    return lambda text: min(max_length, 2 + len(text) // 4)
+    return lambda text: min(most_tokens, 2 + len(text.encode("utf-8", "replace")) // 4)
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
@@ -205,8 +215,12 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - narrows a type
-        known = {404: "not_found", 405: "method_not_allowed"}
-        hint = {404: "There is nothing here: see /docs.", 405: "This method is not for this address: see /docs."}
+        known = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}
+        hint = {
+            400: "The body is no JSON.",
+            404: "There is nothing here: see /docs.",
+            405: "This method is not for this address: see /docs.",
+        }
         message = hint.get(error.status_code, str(error.detail))
         response = await said(request, RequestError(error.status_code, known.get(error.status_code, "error"), message))
         response.headers.update(error.headers or {})
@@ -260,7 +274,7 @@ _SAID = {
         "too_many_texts",
         "at most {max_length} texts at once, got {actual_length}; send them in several requests",
     ),
-    "string_too_long": ("text_too_long", "at most {max_length} characters; longer texts are for `matinee score`"),
+    "string_too_long": ("text_too_long", "at most {max_length} characters"),
     "too_short": ("no_texts", "give at least one text"),
     "missing": ("invalid", "is missing"),
     "extra_forbidden": ("invalid", "is not known here"),
@@ -270,10 +284,9 @@ _SAID = {
 
 
 def _of_ours(error: MatineeError) -> RequestError:
-    """Return an error of matinee as one of a request: what was asked for is wrong, or what is needed is gone."""
-    if isinstance(error, ValueError):
-        return RequestError(422, "invalid", str(error))
-    return RequestError(503, "not_available", str(error), 60)
+    """Return an error of the server's own, whose words may hold paths: they are for the log."""
+    logger.error(" ".join(str(error).split()))
+    return RequestError(503, "not_available", "The server cannot do this now: its log says why.", 60)
 
 
 # -- routes -----------------------------------------------------------------------------------------------------------
@@ -299,7 +312,7 @@ def _add_predict(app: FastAPI, served: Served, batcher: Batcher) -> None:
 
         Texts of requests that wait at the same time are computed together. Two shapes are taken: `{"texts": [...]}`, answered by
         `{"predictions": [...]}`; and Hugging Face's `{"inputs": ...}`, answered as its inference API does, by a list of labels with
-        scores for each text, the likeliest first.
+        scores for each text, the answer first.
         """
         if isinstance(body, schemas.PredictRequest):
             said = replace(await _answer(request, body.texts, served, batcher), abstain_below=body.abstain_below)
@@ -324,7 +337,9 @@ def _records(said: Predictions) -> list[dict[str, Any]]:
 
 
 def _ranked(said: Predictions, top_k: int | None) -> list[list[dict[str, Any]]]:
-    order: NDArray[np.int64] = (-said.probabilities).argsort(axis=1, kind="stable")
+    """Return each text's labels with their scores: the answer, then the others by their probability."""
+    is_answer = np.arange(len(said.label_names)) == said.predicted[:, None]
+    order: NDArray[np.int64] = (-said.probabilities - is_answer).argsort(axis=1, kind="stable")
     return [
         [{"label": said.label_names[i], "score": round(float(row[i]), 6)} for i in ranks[:top_k]]
         for row, ranks in zip(said.probabilities, order, strict=True)
@@ -372,14 +387,16 @@ def _add_about(app: FastAPI, served: Served, batcher: Batcher, metrics: ServerMe
         """Say what answers here, and how good it was on its test texts."""
         return schemas.ModelResponse(**served.about)
 
-    @app.get("/health/live", responses=_errors(421), tags=["operation"], operation_id="live")
+    @app.get("/health/live", responses=_errors(421, 503), tags=["operation"], operation_id="live")
     async def live() -> schemas.Health:
-        """Say that the server lives."""
+        """Say that the server lives; 503 where texts are no longer computed, and only a new start helps."""
+        if not batcher.is_alive:
+            raise RequestError(503, "not_alive", "Texts are no longer computed: start the server anew.", 5)
         return schemas.Health(status="ok")
 
     @app.get("/health/ready", responses=_errors(421, 503), tags=["operation"], operation_id="ready")
     async def ready() -> schemas.Health:
-        """Say that the server takes requests; 503 while it shuts down, or while its queue is full."""
+        """Say that the server takes requests; 503 while its queue is full."""
         if batcher.closing or batcher.is_full:
             raise RequestError(503, "not_ready", "The server takes no requests now.", 1)
         return schemas.Health(status="ok")

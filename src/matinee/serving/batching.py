@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BATCH_TOKENS = 8_192
 # Texts that wait at most; who comes then is asked to come again.
 MOST_WAITING = 4_000
+# And as many as are computed in so many seconds: nobody waits longer, and a server that is stopped is soon through.
+MOST_SECONDS = 20.0
 # How long a batch waits at most for requests that are as good as here: those whose answers were just sent tend to come back.
 _GRACE_S = 0.01
 
@@ -94,12 +96,26 @@ class Batcher:
         self._loop: asyncio.Task[None] | None = None
         self._closing = False
         self._n_returning = 0
-        self._texts_per_second = 0.0
+        self._cost_per_second = 0.0
+        self._cost_waiting = 0
         self.n_waiting = 0
 
     def start(self) -> None:
         """Begin to compute, on the event loop that runs now."""
         self._loop = asyncio.get_running_loop().create_task(self._run())
+        self._loop.add_done_callback(self._ended)
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        """Let nobody wait for a loop that is no more."""
+        self._closing = True
+        error = None if loop.cancelled() else loop.exception()
+        while self._jobs:
+            self._fail(self._jobs[0], RuntimeError(f"The server cannot compute any more: {error}"))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether texts are still computed."""
+        return self._loop is not None and not self._loop.done()
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
@@ -117,7 +133,12 @@ class Batcher:
     @property
     def is_full(self) -> bool:
         """Whether a text that comes now would have to come again."""
-        return self.n_waiting >= self._most_waiting
+        return self.n_waiting > 0 and not self._has_room(1, 1)
+
+    def _has_room(self, n_texts: int, cost: int) -> bool:
+        """Return whether so much more can wait: not too many texts, and no longer than their clients would."""
+        seconds = (self._cost_waiting + cost) / self._cost_per_second if self._cost_per_second else 0.0
+        return self.n_waiting + n_texts <= self._most_waiting and seconds <= MOST_SECONDS
 
     async def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return label probabilities, shape (n_texts, n_labels); cancelled, what is not computed yet never will be.
@@ -125,16 +146,21 @@ class Batcher:
         Raises:
             QueueFullError: Too many texts wait.
         """
-        if self._closing or (self.n_waiting and self.n_waiting + len(texts) > self._most_waiting):
+        costs = [self._cost(text) for text in texts]
+        if self._closing or (self.n_waiting and not self._has_room(len(texts), sum(costs))):
             raise QueueFullError(self._seconds_to_room())
-        job = _Job(texts, [self._cost(text) for text in texts], asyncio.get_running_loop().create_future())
+        job = _Job(texts, costs, asyncio.get_running_loop().create_future())
+        job.answer.add_done_callback(lambda answer: self._forget(job) if answer.cancelled() else None)
         self._jobs.append(job)
         self.n_waiting += len(texts)
+        self._cost_waiting += sum(costs)
         self._arrived.set()
         return await job.answer
 
     def _seconds_to_room(self) -> int:
-        return max(1, min(60, math.ceil(self.n_waiting / self._texts_per_second))) if self._texts_per_second else 1
+        if not self._cost_per_second:
+            return 1
+        return max(1, min(60, math.ceil(self._cost_waiting / self._cost_per_second)))
 
     async def _run(self) -> None:
         while True:
@@ -160,16 +186,14 @@ class Batcher:
         spent = 0
         for _ in range(len(self._jobs)):
             job = self._jobs[0]
-            if job.answer.done():  # whoever asked has gone away
-                self.n_waiting -= job.n_left
-                self._jobs.popleft()
-                continue
             if parts and spent + job.costs[job.taken] > self._batch_tokens:
                 break
             before = job.taken
             texts = job.take(self._batch_tokens - spent)
-            spent += sum(job.costs[before : job.taken])
+            cost = sum(job.costs[before : job.taken])
+            spent += cost
             self.n_waiting -= len(texts)
+            self._cost_waiting -= cost
             parts.append((job, texts))
             self._jobs.popleft()
             if job.n_left:
@@ -181,17 +205,22 @@ class Batcher:
         start = time.perf_counter()
         try:
             said = await self._off_loop(texts)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, whatever it is
+            if len(said) != len(texts):
+                raise ValueError(f"{len(said)} answers to {len(texts)} texts")  # noqa: TRY301 - told below like any other
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of a Rust library is no Exception, and whoever asked is told
             if len(parts) == 1:
                 self._fail(parts[0][0], error)
                 return
             for part in parts:  # one of them is to blame; the others get their answers
                 await self._answer([part])
             return
-        seconds = time.perf_counter() - start
-        self._computed(len(texts), seconds)
-        recent = len(texts) / max(seconds, 1e-6)
-        self._texts_per_second = 0.8 * self._texts_per_second + 0.2 * recent if self._texts_per_second else recent
+        self._deliver(parts, said)
+        self._note(texts, time.perf_counter() - start)
+
+    def _deliver(self, parts: list[tuple[_Job, list[str]]], said: NDArray[np.float64]) -> None:
+        """Give the requests their answers, those that have all of them the whole."""
         place, n_finished = 0, 0
         for job, of in parts:
             job.said.append(said[place : place + len(of)])
@@ -202,12 +231,24 @@ class Batcher:
                     job.answer.set_result(np.concatenate(job.said))
         self._n_returning = n_finished if n_finished > 1 else 0
 
-    def _fail(self, job: _Job, error: Exception) -> None:
+    def _note(self, texts: list[str], seconds: float) -> None:
+        """Keep the pace in mind."""
+        recent = sum(map(self._cost, texts)) / max(seconds, 1e-6)
+        self._cost_per_second = 0.8 * self._cost_per_second + 0.2 * recent if self._cost_per_second else recent
+        self._computed(len(texts), seconds)
+
+    def _fail(self, job: _Job, error: BaseException) -> None:
+        self._forget(job)
+        if not job.answer.done():
+            is_plain = isinstance(error, Exception)
+            job.answer.set_exception(error if is_plain else RuntimeError(f"{type(error).__name__}: {error}"))
+
+    def _forget(self, job: _Job) -> None:
+        """Take what waits of a job out of the queue."""
         if job in self._jobs:
             self._jobs.remove(job)
             self.n_waiting -= job.n_left
-        if not job.answer.done():
-            job.answer.set_exception(error)
+            self._cost_waiting -= sum(job.costs[job.taken :])
 
     async def _off_loop(self, texts: list[str]) -> NDArray[np.float64]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._compute, texts)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from matinee.serving.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,7 +36,14 @@ BODY_SECONDS = 30.0
 _OPEN = {"/", "/docs", "/openapi.json", "/health/live", "/health/ready"}
 _OPEN_BELOW = "/static/"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names of this machine for itself."""
+
+MOST_REQUESTS = 1_000
+"""Requests under way."""
+
+MOST_BYTES_AT_ONCE = 200_000_000
+"""Of all bodies under way together."""
 
 
 class Door:
@@ -47,8 +54,8 @@ class Door:
         metrics: Told of every request.
         routes: Paths that are named in log and metrics; others are `other`, so that nobody can fill them with names.
         key: What must be sent as `Authorization: Bearer KEY`; None: nothing.
-        local_only: Whether only requests to this machine's own names are answered: a page of another host that has its name point
-            here (DNS rebinding) gets nothing.
+        hosts: Names that it answers to, so that a page of another host that has its name point here (DNS rebinding) gets nothing;
+            None: all.
         most_bytes: Of a body.
         body_seconds: In which a body must arrive.
         debug: Log the traceback of what nobody expected: it may hold texts.
@@ -61,13 +68,14 @@ class Door:
         metrics: ServerMetrics,
         routes: Iterable[str],
         key: str | None = None,
-        local_only: bool = True,
+        hosts: Collection[str] | None = LOCAL_HOSTS,
         most_bytes: int = MOST_BYTES,
         body_seconds: float = BODY_SECONDS,
         debug: bool = False,
     ) -> None:
-        self.app, self.metrics, self.key, self.local_only = app, metrics, key, local_only
+        self.app, self.metrics, self.key, self.hosts = app, metrics, key, hosts
         self.routes = set(routes)
+        self.n_requests, self.n_bytes = 0, 0
         self.most_bytes, self.body_seconds, self.debug = most_bytes, body_seconds, debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,25 +95,32 @@ class Door:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode()), *_SAFE]
             await send(message)
 
+        self.n_requests += 1
+        held = _Held(self)
         try:
             try:
                 self._check(scope, given)
-                receive = await self._with_body(scope, given, receive)
+                receive = await self._with_body(scope, given, receive, held)
             except RequestError as error:
                 await error.send(send_named)
             else:
                 await self.app(scope, receive, send_named)
+        except asyncio.CancelledError:
+            if not status:  # the server stops, and this took too long
+                await RequestError(503, "stopping", "The server was stopped: ask again.", 5).send(send_named)
         except Exception as error:
             kind = type(error).__name__
             logger.error(f"Unexpected {kind} in request {name}", exc_info=error if self.debug else None)  # noqa: TRY400
             if not status:
                 await RequestError(500, "internal", f"Unexpected {kind}: see the server's log.").send(send_named)
         finally:
+            self.n_requests -= 1
+            held.release()
             self._count(scope, name, status, time.perf_counter() - start)
 
     def _count(self, scope: Scope, name: str, status: int, seconds: float) -> None:
         path = scope["path"]
-        route = path if path in self.routes else "other"
+        route = "/static" if path.startswith(_OPEN_BELOW) else path if path in self.routes else "other"
         status = status or 499  # nobody was there any more to hear the answer
         self.metrics.answered(route, status, seconds)
         said = {
@@ -119,12 +134,14 @@ class Door:
 
     def _check(self, scope: Scope, given: dict[str, str]) -> None:
         """Raise RequestError if the request may not come in."""
+        if self.n_requests > MOST_REQUESTS:
+            raise RequestError(503, "too_busy", "Too many requests are under way; try again in 1 s.", 1)
         host = re.sub(r":\d*$", "", given.get("host", "").lower())
-        if self.local_only and host not in _LOCAL_HOSTS:
+        if self.hosts is not None and host not in self.hosts:
             raise RequestError(
                 421,
                 "wrong_host",
-                "This server answers to its own machine only: ask for localhost, or start it with --host.",
+                "This server does not answer to that name: ask for localhost, or start it with --allow-host NAME.",
             )
         path = scope["path"]
         is_open = scope["method"] == "OPTIONS" or (
@@ -137,11 +154,11 @@ class Door:
         if scheme.lower() != "bearer" or not right:
             raise RequestError(401, "unauthorized", "Send the server's key as 'Authorization: Bearer KEY'.")
 
-    async def _with_body(self, scope: Scope, given: dict[str, str], receive: Receive) -> Receive:
+    async def _with_body(self, scope: Scope, given: dict[str, str], receive: Receive, held: _Held) -> Receive:
         """Read the whole body, and return what gives it to the application.
 
         Raises:
-            RequestError: It is too large or too slow, or its client went away.
+            RequestError: It is too large or too slow, there are too many others, or its client went away.
         """
         if scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             return receive
@@ -149,23 +166,25 @@ class Door:
         if said.isdigit() and int(said) > self.most_bytes:
             raise self._too_large()
         try:
-            body = await asyncio.wait_for(self._read(receive), self.body_seconds)
+            body = await asyncio.wait_for(self._read(receive, held), self.body_seconds)
         except TimeoutError:
             raise RequestError(
                 408, "too_slow", f"The body did not arrive within {self.body_seconds:g} s: send less at once."
             ) from None
         return _once(body, receive)
 
-    async def _read(self, receive: Receive) -> bytes:
-        chunks, n_bytes, more = [], 0, True
+    async def _read(self, receive: Receive, held: _Held) -> bytes:
+        chunks, more = [], True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise RequestError(400, "gone", "The client went away.")
             chunks.append(message.get("body", b""))
-            n_bytes += len(chunks[-1])
-            if n_bytes > self.most_bytes:
+            held.add(len(chunks[-1]))
+            if held.n_bytes > self.most_bytes:
                 raise self._too_large()
+            if self.n_bytes > MOST_BYTES_AT_ONCE:
+                raise RequestError(429, "too_busy", "Too much is being sent at once; try again in 2 s.", 2)
             more = message.get("more_body", False)
         return b"".join(chunks)
 
@@ -175,6 +194,20 @@ class Door:
             "body_too_large",
             f"The body is larger than {self.most_bytes / 1e6:g} MB: send fewer texts at once, or use `matinee score`.",
         )
+
+
+class _Held:
+    """Bytes of a request's body that are kept until it is answered."""
+
+    def __init__(self, door: Door) -> None:
+        self.door, self.n_bytes = door, 0
+
+    def add(self, n_bytes: int) -> None:
+        self.n_bytes += n_bytes
+        self.door.n_bytes += n_bytes
+
+    def release(self) -> None:
+        self.door.n_bytes -= self.n_bytes
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 MOST_TEXTS = 1_000
 """Texts of one request."""
 
 MOST_CHARACTERS = 100_000
 """Characters of one text: some forty times what the encoder reads of it."""
+
+_MOST_FIELDS, _LONGEST_LABEL = 20, 200
 
 MOST_EXPLAINED = 20_000
 """Characters of a text that is explained, which takes many times as long as answering."""
@@ -23,11 +34,19 @@ def _whole(value: Any) -> Any:
 
 Text = Annotated[str, StringConstraints(strict=True, max_length=MOST_CHARACTERS), BeforeValidator(_whole)]
 ExplainedText = Annotated[str, StringConstraints(strict=True, max_length=MOST_EXPLAINED), BeforeValidator(_whole)]
-Label = Annotated[str, StringConstraints(strict=True), BeforeValidator(_whole)]
+Label = Annotated[str, StringConstraints(strict=True, max_length=_LONGEST_LABEL), BeforeValidator(_whole)]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Stop at once where there are far too many fields: naming each of a million would take long."""
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError(f"at most {_MOST_FIELDS} fields, got {len(value):,}")
+        return value
 
 
 class PredictRequest(_Request):

@@ -5,23 +5,26 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from matinee.core.errors import SettingsError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
 # After which what was accepted and is not answered yet is given up.
-_SHUTDOWN_S = 30
-# Connections at once; more get 503. Idle ones are closed after the seconds below.
-_MOST_CONNECTIONS = 1_000
-_KEEP_ALIVE_S = 30
+_SHUTDOWN_S = 60
+# After which a connection is closed on which no request is under way: none was begun, or its headers never end.
+_IDLE_S = 30
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -84,11 +87,35 @@ def run(app: ASGIApp, listening: socket.socket, ready: Callable[[], None] = lamb
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=_SHUTDOWN_S,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_IDLE_S,
+        http=_PatientHttp,
     )
     with _quietly_told(), listening:
         _Server(config, ready).run(sockets=[listening])
+
+
+class _PatientHttp(H11Protocol):
+    """Waits so long for a request, and no longer; uvicorn's own patience ends only between two requests."""
+
+    patience = float(_IDLE_S)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._idle_since = time.monotonic()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        self._idle_since = time.monotonic()
+        super().on_response_complete()
+
+    def _watch(self) -> None:
+        if self.transport.is_closing():
+            return
+        under_way = bool(self.cycle) and not self.cycle.response_complete  # there is none before the first request
+        if not under_way and time.monotonic() - self._idle_since > self.patience:
+            self.transport.close()
+            return
+        self.loop.call_later(self.patience / 4, self._watch)
 
 
 class _Server(uvicorn.Server):
@@ -107,6 +134,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def _quietly_told() -> Iterator[None]:
     """Have the signals that ended the server, which it raises again afterwards, end nothing else: it stopped as it should."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not for this thread
+        return
     signals = (signal.SIGINT, signal.SIGTERM)
     before: dict[signal.Signals, Any] = {each: signal.signal(each, lambda *_: None) for each in signals}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
-_SHORTEST_KEY = 8
+_KEY, _ORIGIN = re.compile(r"[\x21-\x7e]{8,}"), re.compile(r"https?://[^/\s]+")
 
 
 def serve(
@@ -38,6 +39,7 @@ def serve(
     backend: str = AUTO,
     api_key: str | None = None,
     origins: Sequence[str] = (),
+    hosts: Sequence[str] = (),
     offline: bool = False,
     debug: bool = False,
     ready: Callable[[str], None] = lambda address: None,  # noqa: ARG005 - nobody listens
@@ -46,11 +48,12 @@ def serve(
 
     Args:
         run: Run folder, model folder, the folder of an export, or hub id.
-        host: Where to listen; on a loopback address requests under another name than this machine's own are refused.
+        host: Where to listen; on a loopback address requests under another name than this machine's own and `hosts` are refused.
         port: Of it; 0 takes one that is free.
         backend: What computes the answers: see `matinee.load`.
         api_key: What requests must bring as `Authorization: Bearer KEY`; None: nothing.
         origins: Origins whose pages may call the API from a browser.
+        hosts: Names to answer to, say that of a proxy; elsewhere than on a loopback address all where none is given.
         offline: Never touch the network.
         debug: Log tracebacks of what nobody expected: they may hold texts.
         ready: Called with the server's address once it answers.
@@ -65,22 +68,25 @@ def serve(
         raise NotAvailableError(f'Serving needs {" and ".join(absent)}: pip install "matinee[serve]".')
     if not 0 <= port <= 65_535:
         raise SettingsError(f"--port must lie between 0 and 65535, got {port}.")
-    if api_key is not None and len(api_key) < _SHORTEST_KEY:
-        raise SettingsError(f"The key must have at least {_SHORTEST_KEY} characters, got {len(api_key)}.")
-    if wrong := [each for each in origins if each != "*" and not each.startswith(("http://", "https://"))]:
+    if api_key is not None and not _KEY.fullmatch(api_key):
+        raise SettingsError("The key must be at least 8 letters, digits and signs of ASCII, without spaces.")
+    if wrong := [each for each in origins if each != "*" and not _ORIGIN.fullmatch(each)]:
         raise SettingsError(f"--cors takes origins such as https://example.org, got {wrong[0]!r}.")
     from matinee.serving.app import create_app
+    from matinee.serving.door import LOCAL_HOSTS
     from matinee.serving.server import address_of, bind
     from matinee.serving.server import run as run_
 
     with bind(host, port) as listening, hub.offline(offline):
-        local = _is_local(listening.getsockname()[0])
+        address = listening.getsockname()[0]
+        local = _is_local(address)
+        names = {*LOCAL_HOSTS, *map(str.lower, hosts), host.lower(), f"[{address}]" if ":" in address else address}
         if not local and api_key is None:
             logger.warning(
                 "Whoever reaches this machine can ask the classifier: set MATINEE_API_KEY to have them send a key."
             )
         served = open_served(run, backend)
-        app = create_app(served, key=api_key, origins=origins, local_only=local, debug=debug)
+        app = create_app(served, key=api_key, origins=origins, hosts=names if local or hosts else None, debug=debug)
         run_(app, listening, lambda: ready(address_of(listening)))
 
 
@@ -110,7 +116,9 @@ def open_served(run: str | Path, backend: str = AUTO) -> Served:
 
     folder = RunFolder(Path(run).expanduser())
     about = _about(run, chosen, predictor, folder)
-    return Served(predictor, explain, about, folder.report if about["report"] else None)
+    preparation = getattr(predictor, "preparation", None)
+    most_tokens = None if preparation is None else preparation.settings.tokens_read()
+    return Served(predictor, explain, about, folder.report if about["report"] else None, most_tokens)
 
 
 def _is_local(host: str) -> bool:
