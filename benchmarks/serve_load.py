@@ -38,6 +38,7 @@ MATINEE = Path(sys.executable).parent / "matinee"
 BATCH = 16
 AT_CLIENTS, TIMES_FASTER = 32, 6.0
 SHORT = "A warm, funny film that I would gladly see again."
+JSON = {"Content-Type": "application/json"}
 PARTS = {"single": 1, "batch": BATCH}
 
 
@@ -68,7 +69,7 @@ def serving(side, run):
 def ask_once(address):
     """Ask for a batch of answers, so that nothing is set up while the clock runs."""
     body = json.dumps({"texts": [SHORT] * 40}).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(address, body, JSON)
     with urllib.request.urlopen(request, timeout=120) as response:
         response.read()
 
@@ -77,30 +78,37 @@ async def load(address, bodies, n_clients, *, seconds=None, n_requests=None, at=
     """Ask with so many clients until the time is up, or so many requests are answered.
 
     Returns:
-        Seconds of each request answered, how many failed, and the time that all took. `at` maps a number of requests answered to what
+        Seconds of each request answered, how many failed, how often one was told to come again later (429, and did), and the time that all took. `at` maps a number of requests answered to what
         is called then.
     """
-    took, n_failed, at = [], 0, dict(at or {})
+    took, n_failed, n_turned_away, at = [], 0, 0, dict(at or {})
     bodies = itertools.cycle(bodies)
     start = time.perf_counter()
     timeout = aiohttp.ClientTimeout(total=120)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
         n_asked = 0
 
+        async def ask(session):
+            """Ask once; return the seconds after which to ask again, 0 where there was an answer."""
+            async with session.post(address, data=next(bodies), headers=JSON) as answer:
+                await answer.read()
+                if answer.status == 429:
+                    return float(answer.headers["Retry-After"])
+                answer.raise_for_status()
+                return 0
+
         async def client():
-            nonlocal n_asked, n_failed
+            nonlocal n_asked, n_failed, n_turned_away
             while (seconds is None or time.perf_counter() - start < seconds) and (
                 n_requests is None or n_asked < n_requests
             ):
                 n_asked += 1
-                begun = time.perf_counter()
+                begun, failed = time.perf_counter(), False
                 try:
-                    async with session.post(
-                        address, data=next(bodies), headers={"Content-Type": "application/json"}
-                    ) as answer:
-                        await answer.read()
-                        failed = answer.status != 200
-                except (aiohttp.ClientError, TimeoutError):
+                    while (wait := await ask(session)) > 0:
+                        n_turned_away += 1
+                        await asyncio.sleep(wait)
+                except (aiohttp.ClientError, TimeoutError, ValueError):
                     failed = True
                 n_failed += failed
                 took.extend([] if failed else [time.perf_counter() - begun])
@@ -108,10 +116,10 @@ async def load(address, bodies, n_clients, *, seconds=None, n_requests=None, at=
                     call()
 
         await asyncio.gather(*(client() for _ in range(n_clients)))
-    return took, n_failed, time.perf_counter() - start
+    return took, n_failed, n_turned_away, time.perf_counter() - start
 
 
-def row_of(took, n_failed, seconds, n_texts):
+def row_of(took, n_failed, n_turned_away, seconds, n_texts):
     """Return what is stored of a load."""
     marks = statistics.quantiles(took, n=100, method="inclusive")
     return {
@@ -120,12 +128,13 @@ def row_of(took, n_failed, seconds, n_texts):
         **{f"p{mark}_ms": 1000 * marks[mark - 1] for mark in (50, 95, 99)},
         "requests": len(took),
         "failed": n_failed,
+        "turned_away": n_turned_away,
     }
 
 
 def median_of(rows):
     """Return the median of each figure; failures and requests are summed."""
-    summed = {"requests", "failed"}
+    summed = {"requests", "failed", "turned_away"}
     return {
         name: sum(row[name] for row in rows)
         if name in summed
@@ -166,9 +175,9 @@ def measure_memory(run, n_requests):
     with serving("matinee", run) as (process, address):
         note = lambda: seen.append(memory_mb(process))  # noqa: E731
         work = load(address, [body], AT_CLIENTS, n_requests=n_requests, at={n_requests // 10: note})
-        took, n_failed, seconds = asyncio.run(work)
+        found = asyncio.run(work)
         note()
-    return {**row_of(took, n_failed, seconds, 1), "mb_after_a_tenth": round(seen[0]), "mb_after_all": round(seen[1])}
+    return {**row_of(*found, 1), "mb_after_a_tenth": round(seen[0]), "mb_after_all": round(seen[1])}
 
 
 def compared(rows, memory):
