@@ -78,8 +78,8 @@ async def load(address, bodies, n_clients, *, seconds=None, n_requests=None, at=
     """Ask with so many clients until the time is up, or so many requests are answered.
 
     Returns:
-        Seconds of each request answered, how many failed, how often one was told to come again later (429, and did), and the time that all took. `at` maps a number of requests answered to what
-        is called then.
+        Seconds of each request answered, how many failed, how often one was told to come again later (429,
+        and did), and the time that all took. `at` maps a number of requests answered to what is called then.
     """
     took, n_failed, n_turned_away, at = [], 0, 0, dict(at or {})
     bodies = itertools.cycle(bodies)
