@@ -248,6 +248,7 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         f"of DistilBERT's size {faster['distilbert'][0]:.1f} and {faster['distilbert'][1]:.1f} times",
         f"get {flagship['accuracy']['tfidf']['mean']:.3f} from the same 1,000 reviews",
         *_said_of_answers(results["predict-speed"]),
+        *_said_of_serving(results["serve-load"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
@@ -275,6 +276,18 @@ def _said_of_answers(found):
             f"{student['accuracy_with_true_labels_alone']['value']:.3f} (one seed), at "
             f"{student['times_the_faster_pipeline']:.0f} times the speed of the `pipeline`"
         ),
+    )
+
+
+def _said_of_serving(found):
+    """Return what README says of the server, from `serve-load.json`."""
+    row, compared = found["rows"]["single, 32 clients"], found["compared"]["single, 32 clients"]
+    speed = {side: f"{row[side]['texts_per_second']:.0f}" for side in row}
+    slowest = {side: f"{row[side]['p95_ms'] / 1000:.1f} s" for side in row}
+    return (
+        f"answers {speed['matinee']} reviews a second where FastAPI around the stock `pipeline` answers "
+        f"{speed['naive']} ({compared['times_the_throughput']:.1f} times)",
+        f"95 % of them within {slowest['matinee']} for {slowest['naive']}",
     )
 
 
