@@ -147,3 +147,17 @@ def test_without_a_gpu_the_gpu_benchmark_says_so():
     )
     assert done.returncode == 2
     assert "no GPU" in done.stderr
+
+
+def test_cells_of_a_shared_machine_count_for_accuracy_and_not_for_time(results):
+    curve = [(50.0, 10, 0.9)]
+    for each in (cell("matinee", 0, 0.9, fit=100, curve=curve), cell("stock", 0, 0.8, fit=300)):
+        accuracy.keep(each)
+    accuracy.keep({**cell("matinee", 1, 0.8, fit=900, curve=curve), "shared": True})
+    accuracy.keep({**cell("tfidf", 1, 0.7, fit=9), "shared": True})
+    tfidf, own, _ = accuracy.summary(accuracy.stored_cells())
+    assert (own["n_seeds"], own["accuracy"]["mean"]) == (2, 0.85)
+    assert own["fit_seconds"] == 100
+    assert own["time_to_accuracy"]["n_seeds"] == 1
+    assert tfidf["fit_seconds"] is None
+    accuracy.show(accuracy.stored_cells())
