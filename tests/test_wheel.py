@@ -68,14 +68,12 @@ class TestContents:
         source = ROOT / "src"
         assert {path.relative_to(source).as_posix() for path in source.rglob("*.py")} <= names
 
-    def test_nothing_else_is_in_it(self, names):
-        package = {
-            name
-            for name in names
-            if name.startswith("matinee/") and name.endswith((".py", ".yaml", "py.typed", ".html", ".css", ".js"))
-        }
+    def test_the_package_and_nothing_else_is_in_it(self, names):
+        sources = [path for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        package = {path.relative_to(ROOT / "src").as_posix() for path in sources}
+        recipes = {f"matinee/recipes/{path.name}" for path in (ROOT / "recipes").iterdir()}
         info = {name for name in names if name.startswith(f"matinee-{matinee.__version__}.dist-info/")}
-        assert names - package - info == set()
+        assert names - info == package | recipes
 
     def test_it_is_small(self, wheel):
         assert wheel.stat().st_size < 1_000_000
