@@ -285,8 +285,10 @@ def _said_of_serving(found):
     speed = {side: f"{row[side]['texts_per_second']:.0f}" for side in row}
     slowest = {side: f"{row[side]['p95_ms'] / 1000:.1f} s" for side in row}
     return (
-        f"answers {speed['matinee']} reviews a second where FastAPI around the stock `pipeline` answers "
-        f"{speed['naive']} ({compared['times_the_throughput']:.1f} times)",
+        (
+            f"answers {speed['matinee']} reviews a second where FastAPI around the stock `pipeline` answers "
+            f"{speed['naive']} ({compared['times_the_throughput']:.1f} times)"
+        ),
         f"95 % of them within {slowest['matinee']} for {slowest['naive']}",
     )
 
