@@ -208,6 +208,19 @@ FIRES = {
             "warning",
             "still fell from 0.500 to 0.400 in the last epoch (3)",
         ),
+        # Evaluated within epochs: the last one is held against where it began.
+        (
+            {
+                "history": [
+                    *history((None, 0.7, 0.5, None), (0.6, 0.5, 0.7, 0.6), (0.4, 0.4, 0.8, 0.8))[:-1],
+                    {"eval_loss": 0.41, "eval_accuracy": 0.8, "epoch": 1.5},
+                    {"eval_loss": 0.4, "eval_accuracy": 0.8, "epoch": 2.0},
+                ],
+                "metrics": metrics(kept=2.0),
+            },
+            "warning",
+            "still fell from 0.500 to 0.400 in the last epoch (2)",
+        ),
         (
             {
                 "history": [

@@ -109,7 +109,7 @@ def _metavar(field: Field) -> str:
     if "whole number" in field.kind:
         return "N"
     if "fraction" in field.kind:
-        return "N|SHARE"
+        return "N|SHARE|all" if "or all" in field.kind else "N|SHARE"
     return "X" if "number" in field.kind else "TEXT"
 
 

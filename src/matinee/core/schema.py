@@ -38,10 +38,17 @@ def _plain(number: float) -> str:
 
 @dataclass(frozen=True)
 class _SizeRule:
-    """Marks a count (an integer of at least 1) or a fraction (a number between 0 and 1, ends excluded)."""
+    """Marks a count (an integer of at least 1) or a fraction (a number between 0 and 1, ends excluded).
+
+    Attributes:
+        nothing: The word for no size at all, beside `none` itself.
+    """
+
+    nothing: str = "none"
 
 
 Size = Annotated[int | float | None, _SizeRule()]
+SizeOrAll = Annotated[int | float | None, _SizeRule("all")]
 
 
 @dataclass(frozen=True)
@@ -208,18 +215,7 @@ Parser = tuple[str, tuple[str, ...], "Callable[[object], object]"]
 def _parser(hint: Any) -> Parser:
     """Return what a value must be, its choices, and its parser, for a field's annotation."""
     if get_origin(hint) is Annotated:
-        inner, *notes = get_args(hint)
-        if any(isinstance(note, _SizeRule) for note in notes):
-            return "a count or a fraction below 1, or none", (), _parse_size
-        if any(isinstance(note, _PatternsRule) for note in notes):
-            return _PATTERNS_KIND, (), _parse_patterns
-        if any(isinstance(note, _NamesRule) for note in notes):
-            return _NAMES_KIND, (), _parse_names
-        kind, choices, parse = _parser(inner)
-        for note in notes:
-            if isinstance(note, Between):
-                kind, parse = f"{kind} {note}", _within(parse, kind, note)
-        return kind, choices, parse
+        return _noted_parser(*get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
         (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
         kind, choices, parse = _parser(inner)
@@ -235,6 +231,22 @@ def _parser(hint: Any) -> Parser:
         float: ("a number", (), _parse_float),
         str: ("text", (), _parse_text),
     }[hint]
+
+
+def _noted_parser(inner: Any, *notes: Any) -> Parser:
+    """Return the parser of an annotation with notes, the rules for its values."""
+    for note in notes:
+        if isinstance(note, _SizeRule):
+            return f"a count or a fraction below 1, or {note.nothing}", (), _size_or(note.nothing)
+        if isinstance(note, _PatternsRule):
+            return _PATTERNS_KIND, (), _parse_patterns
+        if isinstance(note, _NamesRule):
+            return _NAMES_KIND, (), _parse_names
+    kind, choices, parse = _parser(inner)
+    for note in notes:
+        if isinstance(note, Between):
+            kind, parse = f"{kind} {note}", _within(parse, kind, note)
+    return kind, choices, parse
 
 
 def _within(parse: Callable[[object], object], kind: str, bounds: Between) -> Callable[[object], object]:
@@ -296,16 +308,20 @@ def _parse_text(value: object) -> str:
     raise ValueError("text")
 
 
-def _parse_size(value: object) -> int | float | None:
-    if _is_none(value):
-        return None
-    expected = "a count (1 or more) or a fraction (above 0, below 1), or none"
-    number = _number(value, expected)
-    if number >= 1 and number == int(number):
-        return int(number)
-    if 0 < number < 1:
-        return float(number)
-    raise ValueError(expected)
+def _size_or(nothing: str) -> Callable[[object], int | float | None]:
+    expected = f"a count (1 or more) or a fraction (above 0, below 1), or {nothing}"
+
+    def parse_size(value: object) -> int | float | None:
+        if _is_none(value) or (isinstance(value, str) and value.strip().lower() == nothing):
+            return None
+        number = _number(value, expected)
+        if number >= 1 and number == int(number):
+            return int(number)
+        if 0 < number < 1:
+            return float(number)
+        raise ValueError(expected)
+
+    return parse_size
 
 
 def _parse_patterns(value: object) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from matinee.core.schema import Between, Names, Patterns, Size, flatten
+from matinee.core.schema import Between, Names, Patterns, Size, SizeOrAll, flatten
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class DataSettings:
     positive_label: str | None = None
     """Label that precision, recall and F1 of a two-class task are about; the last one in sorted order where not given."""
 
-    train_size: Size = None
-    """Texts to train on: a count, or a fraction of those left after the hold-outs; all of them where not given."""
+    train_size: SizeOrAll = None
+    """Texts to train on: a count, or a fraction of those left after the hold-outs; `all` of them where not given."""
 
     validation_size: Size = None
     """Texts held out to choose the best epoch: a count, or a fraction of the rows; where not given, the dataset's own split, else a fifth of a counted train size, else a tenth of the rows."""
@@ -191,13 +191,16 @@ class TrainingSettings:
         "brier",
         "ece",
     ] = "accuracy"
-    """Validation score that chooses the epoch whose weights are kept: of shares of texts (accuracy, F1, precision, recall) the latest epoch within two standard errors of the best, of other scores the best."""
+    """Validation score that chooses the evaluation (of an epoch, or a part of one) whose weights are kept: of shares of texts (accuracy, F1, precision, recall) the latest within two standard errors of the best, of other scores the best."""
+
+    evaluations_per_epoch: Annotated[int, Between(1, 1000)] | None = None
+    """How often an epoch is evaluated on validation and a checkpoint written, at even distances, the last time at its end; where not given, once for every 5,000 training texts begun."""
 
     keep_fitted_head: bool = True
     """Let validation choose the fitted head on the encoder as it came, too: it is kept where no epoch is as good by the same rule."""
 
     patience: Annotated[int, Between(0, 1000)] = 2
-    """Epochs without a better validation score before training stops early; 0 never stops early."""
+    """Epochs without a better validation score before training stops early, however often each is evaluated; 0 never stops early."""
 
     calibration: Literal["temperature", "none"] = "temperature"
     """How probabilities are made to mean what they say: by one temperature fitted on validation, or not at all."""

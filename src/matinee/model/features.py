@@ -9,6 +9,7 @@ import torch
 
 from matinee.core.progress import progress
 from matinee.model.fast import fast_kernels
+from matinee.model.feature_cache import feature_key
 from matinee.model.precision import autocast
 from matinee.model.windows import pool_features
 from matinee.tokens import LENGTH_STEP, length_batches, pad
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from matinee.model.classifier import MeanPooledClassifier
+    from matinee.model.feature_cache import FeatureCache
     from matinee.tokens.windows import Windows
 
 
@@ -30,15 +32,22 @@ def frozen_features(
     pad_id: int,
     precision: str,
     windows: Windows | None = None,
+    cache: FeatureCache | None = None,
 ) -> NDArray[np.float32]:
     """Return the pooled vector of each text, the mean of its windows' where it has several, in the order given.
+
+    They are not computed again where a cache has them.
 
     Returns:
         Shape (n_texts, hidden_size).
     """
-    inputs, counts = all_windows(ids, windows)
-    features = run_batches(model, model.features, inputs, pad_id, precision, "Reading with the frozen encoder")
-    return pool_features(features, counts)
+
+    def compute() -> NDArray[np.float32]:
+        inputs, counts = all_windows(ids, windows)
+        features = run_batches(model, model.features, inputs, pad_id, precision, "Reading with the frozen encoder")
+        return pool_features(features, counts)
+
+    return compute() if cache is None else cache.get(feature_key(model, ids, pad_id, precision, windows), compute)
 
 
 def run_batches(

@@ -163,7 +163,7 @@ def curves(history: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], n_l
     return {
         "reason": "",
         "charts": [{"title": curve.name, "svg": _curve_chart(curve), "kept": curve.kept} for curve in found.values()],
-        "kept": f"{kept:g}" if known(kept) else "",
+        "kept": f"{round(kept, 2):g}" if known(kept) else "",
         "names": [curve.name for curve in found.values()],
         "rows": _curve_rows(list(found.values())),
     }
@@ -198,7 +198,7 @@ def _curve_rows(found: Sequence[Curve]) -> list[View]:
     epochs = sorted({epoch for curve in found for epoch, _ in curve.validation})
     return [
         {
-            "epoch": f"{epoch:g}",
+            "epoch": f"{round(epoch, 2):g}",
             "cells": [number(dict(part).get(epoch)) for curve in found for part in (curve.training, curve.validation)],
         }
         for epoch in epochs[:_MOST_ROWS]

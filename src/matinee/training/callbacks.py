@@ -17,11 +17,13 @@ from matinee.core.files import check_reachable, why_away
 from matinee.training.estimate import announce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from matinee.core.progress import Bar
     from matinee.core.run import RunFolder
     from matinee.training.estimate import Work
+    from matinee.training.evaluations import Evaluations
     from matinee.training.trackers import Trackers
     from matinee.training.trainer import FineTuner
 
@@ -91,8 +93,30 @@ class TrackerCallback(TrainerCallback):  # type: ignore[misc]
             self.trackers.log(row["step"], row)
 
 
+class EvaluationsCallback(TrainerCallback):  # type: ignore[misc]
+    """Has the Trainer evaluate and save within epochs too; at their ends it does so by itself."""
+
+    def __init__(self, evaluations: Evaluations) -> None:
+        self.evaluations = evaluations
+        self.last = -1
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask for an evaluation, and for a checkpoint of what it is about."""
+        if state.global_step < state.max_steps and self.evaluations.is_within_epoch(state.global_step):
+            control.should_evaluate = control.should_save = True
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note what was evaluated."""
+        self.last = state.global_step
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave it at one evaluation of the same weights where training stopped early within an epoch."""
+        if self.last == state.global_step:
+            control.should_evaluate = control.should_save = False
+
+
 class LaterIfAsGoodCallback(TrainerCallback):  # type: ignore[misc]
-    """Prefers the latest epoch whose validation score is within two standard errors of the best.
+    """Prefers the latest evaluation whose validation score is within two standard errors of the best.
 
     With 200 validation texts an accuracy of 0.85 has a standard error of 0.025: the best of a few epochs is mostly the
     luckiest. The learning rate falls to zero, so that of epochs that cannot be told apart the last one is the safest bet;
@@ -133,7 +157,7 @@ class StartCallback(TrainerCallback):  # type: ignore[misc]
 
 
 class PatienceCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
-    """Stops training after some epochs without a better validation score.
+    """Stops training after some evaluations without a better validation score.
 
     Transformers' own would count what is there before the first step as an epoch to beat, once it is entered as one: the
     learning rate is still rising when a fitted head is ahead.
@@ -147,7 +171,7 @@ class PatienceCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
         self.n_worse = 0
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        """Count the epoch."""
+        """Count the evaluation."""
         if not state.global_step:
             return
         score = metrics[f"eval_{self.metric}"]
@@ -163,6 +187,19 @@ class PatienceCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
             "args": {"patience": self.patience, "metric": self.metric, "higher_is_better": self.higher_is_better},
             "attributes": {"best": self.best, "n_worse": self.n_worse},
         }
+
+
+class EachEpochCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells somebody of the validation scores of each evaluation after the first step; what they raise ends the training."""
+
+    def __init__(self, tell: Callable[[float, Mapping[str, float]], None]) -> None:
+        self.tell = tell
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Hand on epoch and scores, by their own names."""
+        if state.global_step:
+            own = {name.removeprefix("eval_"): value for name, value in metrics.items() if name.startswith("eval_")}
+            self.tell(float(state.epoch or 0), own)
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]

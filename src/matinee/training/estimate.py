@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from matinee.core.wording import duration_in_words
+from matinee.training.evaluations import Evaluations
 from matinee.training.recovery import full_precision, random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -76,14 +76,16 @@ class Work:
     Attributes:
         epochs: Passes over the training texts.
         training: Tokens of one of them.
-        validating: Tokens of one evaluation; there is one after each epoch.
+        validating: Tokens of one evaluation.
         predicting: Tokens that are read after training, in fp32.
+        evaluations: When there is one; None: after each epoch.
     """
 
     epochs: float
     training: int
     validating: int
     predicting: int = 0
+    evaluations: Evaluations | None = None
 
     def left(self, epoch: float, pace: Pace) -> dict[Kind, float]:
         """Return the seconds that each kind of work still takes.
@@ -94,7 +96,8 @@ class Work:
         """
         reading = pace.of("validating") or 0.0
         training, predicting = pace.of("training") or _BACKWARD * reading, pace.of("predicting") or reading
-        n_evaluations = max(math.ceil(self.epochs) - int(epoch), 0)
+        evaluations = self.evaluations or Evaluations(1, 1, per_epoch=1)
+        n_evaluations = evaluations.n_left(self.epochs, epoch)
         return {
             "training": max(self.epochs - epoch, 0) * self.training * training,
             "validating": n_evaluations * self.validating * reading,

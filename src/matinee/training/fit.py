@@ -21,6 +21,8 @@ from matinee.model.quiet import quiet_transformers
 from matinee.tokens.windows import all_windows, split_windows
 from matinee.training.augmented import AugmentedSplit, labelled_item
 from matinee.training.callbacks import (
+    EachEpochCallback,
+    EvaluationsCallback,
     HistoryCallback,
     LaterIfAsGoodCallback,
     PatienceCallback,
@@ -32,6 +34,7 @@ from matinee.training.callbacks import (
 )
 from matinee.training.checkpoints import is_finished, latest_checkpoint, load_weights
 from matinee.training.estimate import Work
+from matinee.training.evaluations import Evaluations
 from matinee.training.recovery import memory_errors, recomputed_activations
 from matinee.training.selection import check_selection, logged_name, n_counted
 from matinee.training.trainer import (
@@ -39,13 +42,12 @@ from matinee.training.trainer import (
     FineTuner,
     metrics_function,
     planned_steps,
-    steps_per_epoch,
     training_arguments,
     weight_average,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -95,7 +97,7 @@ class FitResult:
 
     Attributes:
         history: One plain dict per logged step.
-        kept_epoch: The epoch whose weights the model has now.
+        kept_epoch: The epoch whose weights the model has now; a part of one where epochs are evaluated within.
         n_steps: Steps taken.
     """
 
@@ -118,6 +120,7 @@ def fit(
     throwaway: bool = False,
     start_is_candidate: bool = False,
     to_predict: int = 0,
+    each_epoch: Callable[[float, Mapping[str, float]], None] | None = None,
 ) -> FitResult:
     """Fine-tune `model` in place and leave it with the weights of its best validation epoch.
 
@@ -137,6 +140,7 @@ def fit(
         throwaway: Whether the folder goes afterwards: no history, no trackers, nothing to resume from, Ctrl-C as usual.
         start_is_candidate: Whether the model as it is given may be kept; a resumed training must be given the same one.
         to_predict: Tokens that will be read after training; only the estimate of the whole time needs to know.
+        each_epoch: Told the epoch and the validation scores of each evaluation; what it raises ends the training.
 
     Raises:
         SettingsError: The validation split cannot tell one epoch from another by the selection metric.
@@ -169,10 +173,17 @@ def fit(
             compute_metrics=metrics_function(label_names),
         )
         bar = stack.enter_context(progress("Fine-tuning", planned_steps(settings, len(train)), "steps"))
-        work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict)
+        evaluations = Evaluations.of(settings, len(train))
+        trainer.add_callback(EvaluationsCallback(evaluations))
+        work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict, evaluations)
         trainer.add_callback(ProgressCallback(bar, trainer, work, announced=not throwaway))
-        for callback in _choosing(settings, validation, len(label_names), start_is_candidate=start_is_candidate):
+        patience = settings.patience * evaluations.per_epoch
+        for callback in _choosing(
+            settings, patience, validation, len(label_names), start_is_candidate=start_is_candidate
+        ):
             trainer.add_callback(callback)
+        if each_epoch is not None:
+            trainer.add_callback(EachEpochCallback(each_epoch))
         if throwaway:
             trainer.train()
         else:
@@ -187,19 +198,32 @@ def fit(
             model.load_state_dict(start)
         else:
             _load_best(model, run, state.best_global_step)
-    kept_epoch = (state.best_global_step or 0) / steps_per_epoch(settings, len(train))
-    return FitResult(history_rows(state.log_history), kept_epoch, state.global_step)
+    history = history_rows(state.log_history)
+    return FitResult(history, _epoch_of(state.best_global_step, history), state.global_step)
+
+
+def _epoch_of(step: int | None, history: list[dict[str, Any]]) -> float:
+    """Return the epoch of the evaluation after a step, as the history has it; 0 before the first one."""
+    return next((row["epoch"] for row in history if step and row["step"] == step and "eval_loss" in row), 0.0)
 
 
 def _choosing(
-    settings: TrainingSettings, validation: TokenizedSplit, n_labels: int, *, start_is_candidate: bool
+    settings: TrainingSettings, patience: int, validation: TokenizedSplit, n_labels: int, *, start_is_candidate: bool
 ) -> list[TrainerCallback]:
-    """Return the callbacks that choose which weights are kept, and when it is enough, in the order they must run in."""
+    """Return the callbacks that choose which weights are kept, and when it is enough, in the order they must run in.
+
+    Args:
+        settings: `selection_metric`.
+        patience: Evaluations without a better score after which it is enough; 0: it never is.
+        validation: To choose by.
+        n_labels: How many labels there are.
+        start_is_candidate: Whether the model as it is given may be kept.
+    """
     metric = settings.selection_metric
     callbacks: list[TrainerCallback] = [StartCallback(logged_name(metric))] if start_is_candidate else []
-    if settings.patience:
+    if patience:
         higher = METRICS[metric].higher_is_better
-        callbacks.append(PatienceCallback(settings.patience, logged_name(metric), higher_is_better=higher))
+        callbacks.append(PatienceCallback(patience, logged_name(metric), higher_is_better=higher))
     if n_texts := n_counted(metric, validation.labels, n_labels):
         callbacks.append(LaterIfAsGoodCallback(metric, n_texts))
     return callbacks

@@ -23,9 +23,10 @@ from matinee.training.augmented import AugmentedSplit
 from matinee.training.averaging import WeightAverage
 from matinee.training.checkpoints import drop_old, secure
 from matinee.training.estimate import Pace
+from matinee.training.evaluations import Evaluations
 from matinee.training.objective import Objective, check_dropout
 from matinee.training.optimizer import layerwise_groups
-from matinee.training.recovery import TokenBudget, Update, evaluate_within_memory
+from matinee.training.recovery import TokenBudget, Update, evaluate_within_memory, random_state, set_random_state
 from matinee.training.sampler import EpochCallback, LengthWindowSampler
 from matinee.training.selection import logged_name
 
@@ -92,8 +93,8 @@ def weight_average(model: nn.Module, settings: TrainingSettings, n_train: int) -
 class FineTuner(Trainer):  # type: ignore[misc]
     """The Trainer, which evaluates averaged weights where there are any, and keeps the training texts' logits as they pass.
 
-    The logits are for the training curve, and of the running kind: under dropout, while the weights change. An epoch that
-    was resumed half-way has none.
+    The logits are for the training curve, and of the running kind: under dropout, while the weights change. An evaluation
+    comes with the scores of the texts since the one before it, unless training was resumed between the two.
     """
 
     optimizer: torch.optim.Optimizer | None
@@ -118,6 +119,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         # out too large by the number of batches (huggingface/transformers#46731). They get none; the loss is ours.
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
+        self.evaluations = Evaluations.of(settings, len(self.train_dataset))
         self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._n_seen = 0
         lengths = [len(ids) for ids in self.train_dataset.ids]
@@ -210,11 +212,15 @@ class FineTuner(Trainer):  # type: ignore[misc]
         return (loss, passes[0]) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Return the scores of the averaged weights."""
+        """Return the scores of the averaged weights; within an epoch, training goes on as if it had not been evaluated."""
+        random = random_state()
         n_tokens = sum(len(ids) for ids in self.eval_dataset.ids)
         averaged = nullcontext() if self.average is None else self.average.in_use()
         with averaged, self.pace.measured("validating", n_tokens):
-            return evaluate_within_memory(partial(super().evaluate, *args, **kwargs), self.args)
+            scores: dict[str, float] = evaluate_within_memory(partial(super().evaluate, *args, **kwargs), self.args)
+        if self.evaluations.is_within_epoch(self.state.global_step):
+            set_random_state(random)
+        return scores
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         folder = Path(self.args.output_dir)
@@ -239,12 +245,15 @@ class FineTuner(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the training texts' own scores to those of an evaluation."""
         if "eval_loss" in logs:
-            if sum(len(labels) for _, labels in self._seen) == len(self.train_dataset):
+            if self._seen and self._n_texts() == self.evaluations.n_texts(self.state.global_step):
                 logits, labels = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
                 scores = self.compute_metrics(EvalPrediction(logits, labels))
                 logs = {**logs, "train_accuracy": scores["accuracy"], "train_f1": scores["f1"]}
             self._seen = []
         super().log(logs, *args, **kwargs)
+
+    def _n_texts(self) -> int:
+        return sum(len(labels) for _, labels in self._seen)
 
 
 def _evaluation_loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG001 - the Trainer's

@@ -20,7 +20,7 @@ from matinee.inference import predict
 from matinee.workflow.calibrating import Calibrated, calibrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matinee.inference import Predictor
     from matinee.inference.backends.linear import LinearPredictor
     from matinee.inference.backends.torch import TorchPredictor
+    from matinee.model.feature_cache import FeatureCache
     from matinee.model.linear import Labels
     from matinee.tokens import TextPreparation
     from matinee.training import AugmentedSplit, FitResult, FrozenEncoder
@@ -208,7 +209,7 @@ def fit_dataset(
         tuned.calibrated.temperature,
         tuned.result.history,
         tuned.result.kept_epoch,
-        _tfidf_vectors(linear, dataset) if tuned.frozen is None else dict(tuned.frozen.features),
+        _vectors(tuned.frozen, linear, dataset),
         tuned.augmentation,
     )
 
@@ -238,6 +239,8 @@ def fine_tune(
     trackers: Trackers | None = None,
     throwaway: bool = False,
     soft: SoftTexts | None = None,
+    each_epoch: Callable[[float, Mapping[str, float]], None] | None = None,
+    cache: FeatureCache | None = None,
 ) -> Tuned:
     """Fine-tune the encoder on the train split and keep its best epoch on the validation split.
 
@@ -250,13 +253,15 @@ def fine_tune(
         trackers: Told of every logged step.
         throwaway: Whether the folder goes afterwards: nothing is kept for a resume then.
         soft: Texts with a teacher's probabilities, learned from beside the train split. The head is fitted without them.
+        each_epoch: Told the epoch and the validation scores of each evaluation; what it raises ends the training.
+        cache: Where frozen features are kept from one training to the next; None: nowhere.
     """
     import transformers
 
     from matinee.inference.backends.torch import TorchPredictor
     from matinee.model.precision import best_device, choose_precision
     from matinee.tokens.windows import Windows
-    from matinee.training import FitResult, TokenizedSplit, augment_split, fit, start_head
+    from matinee.training import FitResult, TokenizedSplit, augment_split, fit, head_sample, start_head
 
     seed = settings.training.seed
     precision = choose_precision(settings.training.precision, best_device())
@@ -269,9 +274,23 @@ def fine_tune(
     frozen: FrozenEncoder | None = None
     if settings.model.head == "fitted":
         labels = dataset.splits["train"].labels
+        # Where the head is all there is to it, every text counts.
+        rows = np.arange(len(labels)) if settings.training.freeze == "all" else head_sample(labels, seed=seed)
+        if len(rows) < len(labels):
+            logger.info(
+                f"The head is fitted on {len(rows):,} of the {len(labels):,} training texts, before all are learned from"
+            )
+        read = {**ids, "train": [ids["train"][row] for row in rows]}
         with watch.stage("fitted head"):
             frozen = start_head(
-                model, ids, labels, pad_id=preparation.pad_id, precision=precision, seed=seed, windows=windows
+                model,
+                read,
+                labels[rows],
+                pad_id=preparation.pad_id,
+                precision=precision,
+                seed=seed,
+                windows=windows,
+                cache=cache,
             )
     transformers.set_seed(seed)
     with watch.stage("tokenising"):
@@ -293,6 +312,7 @@ def fine_tune(
                 throwaway=throwaway,
                 start_is_candidate=settings.training.keep_fitted_head and settings.model.head == "fitted",
                 to_predict=sum(len(row) for name, of in ids.items() if name in {"validation", "test"} for row in of),
+                each_epoch=each_epoch,
             )
     predictor = TorchPredictor(model, preparation, dataset.label_names)
     with watch.stage("calibrating"):
@@ -389,6 +409,13 @@ def _predict_hold_outs(
     split = dataset.splits["test"]
     test = replace(predict(predictor, split.texts, ids=split.ids, labels=split.labels), groups=split.groups)
     return {("validation", name): calibrated.validation, ("test", name): test}
+
+
+def _vectors(frozen: FrozenEncoder | None, linear: LinearPredictor, dataset: Dataset) -> dict[SplitName, Any]:
+    """Return the frozen encoder's vectors where it read every text, else those of tf-idf."""
+    if frozen is None or len(frozen.features["train"]) < len(dataset.splits["train"]):
+        return _tfidf_vectors(linear, dataset)
+    return dict(frozen.features)
 
 
 def _tfidf_vectors(linear: LinearPredictor, dataset: Dataset) -> dict[SplitName, Any]:

@@ -36,16 +36,29 @@ def read_recipe(recipe: str | Path) -> Layer:
                 f"There is no recipe {recipe}.{did_you_mean(path.stem, known)} Shipped: {', '.join(known)}."
             )
         path = known[path.stem]
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"Recipe {recipe} is not a UTF-8 text file.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise SettingsError(f"Recipe {recipe} is not valid YAML{where}.") from error
+    values = read_yaml(path, f"Recipe {recipe}")
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise SettingsError(f"Recipe {recipe} must hold settings as `name: value` lines.")
     return from_recipe(values, str(recipe))
+
+
+def read_yaml(path: Path, name: str) -> object:
+    """Return what a YAML file holds; None where that is nothing.
+
+    Args:
+        path: The file.
+        name: What messages call it: `"Recipe mine.yaml"`.
+
+    Raises:
+        SettingsError: It is not UTF-8 text, or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{name} is not a UTF-8 text file.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise SettingsError(f"{name} is not valid YAML{where}.") from error

@@ -155,7 +155,7 @@ def start_run(
     with run.locked():
         run.create(overwrite=overwrite)
         with _nothing_left_behind(run):
-            lasting = _from_anywhere(settings, dataset)
+            lasting = from_anywhere(settings, dataset)
             if teaching is not None:
                 # First: with settings alone, the run would be taken up again as one without teachers.
                 teaching.write(run)
@@ -310,7 +310,7 @@ def _drop_what_only_a_resume_needs(run: RunFolder) -> None:
         keep_weights_only(run.checkpoints)
 
 
-def _from_anywhere(settings: Settings, dataset: Dataset) -> Settings:
+def from_anywhere(settings: Settings, dataset: Dataset) -> Settings:
     """Return the settings with local paths made absolute, so that a resume works from any folder."""
     data, encoder = str(settings.data.data), settings.model.encoder
     if dataset.about["source"] == "file":

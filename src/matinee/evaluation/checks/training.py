@@ -68,7 +68,7 @@ def under_trained(facts: CheckFacts) -> Found | None:
     kept = _kept(facts, evaluated)
     if kept is None or len(evaluated) < 2 or kept is not evaluated[-1] or not _training_falls(facts):
         return None
-    before, last = evaluated[-2:]
+    before, last = _before_last_epoch(evaluated), evaluated[-1]
     got_worse = (last.get("eval_accuracy") or 0.0) < (before.get("eval_accuracy") or 0.0)
     if last["eval_loss"] > STILL_FALLING * before["eval_loss"] or got_worse:
         return None
@@ -95,6 +95,12 @@ def _evaluated(facts: CheckFacts) -> list[Mapping[str, Any]]:
     """Return the history's rows that have a validation loss, in order."""
     rows = [row for row in facts.history if is_number(row.get("eval_loss")) and is_number(row.get("epoch"))]
     return sorted(rows, key=lambda row: row["epoch"])
+
+
+def _before_last_epoch(evaluated: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row of the evaluation that the last epoch began with; of the one before the last where that is not there."""
+    begun = math.ceil(evaluated[-1]["epoch"]) - 1
+    return next((row for row in reversed(evaluated[:-1]) if row["epoch"] <= begun), evaluated[-2])
 
 
 def _kept(facts: CheckFacts, evaluated: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
