@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.report import render_page
+from matinee.report import render_board, render_page, render_study
 
 _spec = importlib.util.spec_from_file_location("chromium", Path(__file__).with_name("chromium.py"))
 chromium = importlib.util.module_from_spec(_spec)
@@ -63,6 +63,41 @@ def test_no_word_is_cut_by_its_cell(browser, path):
       return box.width && box.right > 361 && !each.closest(".scroll");
     }).map((each) => each.outerHTML.slice(0, 80))"""
     assert browser.run(script) == []
+
+
+@pytest.fixture(scope="module", params=["study", "board"])
+def experiment(request, tmp_path_factory):
+    """Return the page of a search and of a leaderboard, with something hostile in their names."""
+    spec = importlib.util.spec_from_file_location("experiments", Path(__file__).with_name("experiments.py"))
+    experiments = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(experiments)
+    path = tmp_path_factory.mktemp("experiment") / f"{request.param}.html"
+    render = {"study": render_study, "board": render_board}[request.param]
+    path.write_text(render(getattr(experiments, request.param)(data=f"data {EVIL}")), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (768, False), (1280, False)])
+def test_pages_of_experiments_fit_and_fetch_nothing(browser, experiment, width, dark):
+    browser.open(experiment, width=width, dark=dark)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("document.title").startswith("data <script>")
+    asked = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    assert asked == [experiment.as_uri()]
+    assert not [e for e in browser.events if e.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}]
+    cut = """[...document.querySelectorAll("main *")].filter((each) => {
+      const box = each.getBoundingClientRect();
+      return box.width && box.right > innerWidth + 1 && !each.closest(".scroll");
+    }).map((each) => each.outerHTML.slice(0, 80))"""
+    assert browser.run(cut) == []
+
+
+def test_a_telephone_gets_the_narrow_charts(browser, experiment):
+    shown = """[...document.querySelectorAll(".broad, .narrow")].filter((each) => each.offsetParent)
+      .map((each) => each.className)"""
+    for width, kind in ((360, "narrow"), (1280, "broad")):
+        browser.open(experiment, width=width)
+        assert set(browser.run(shown)) == {kind}
 
 
 SHOWN = '[...document.querySelectorAll("[data-mistake]")].filter((each) => each.offsetParent).length'

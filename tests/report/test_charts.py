@@ -1,12 +1,28 @@
 """Inline SVG: points stand where the axes say, nothing leaves the drawing, nothing is unescaped."""
 
+import math
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.report.charts import Axis, Series, axis_around, columns, line_chart, strip
+from matinee.report.charts import (
+    BROAD,
+    MARKERS,
+    Axis,
+    Series,
+    Thread,
+    axis_around,
+    bar,
+    columns,
+    key,
+    line_chart,
+    log_axis_around,
+    parallel,
+    strip,
+)
 
 
 def parse(svg):
@@ -85,6 +101,73 @@ def test_a_line_of_many_points_has_no_markers():
     assert "<circle" not in line_chart(X, Y, [series], label="l")
 
 
+def test_every_marker_is_drawn_in_its_own_way():
+    drawn = set()
+    for marker in MARKERS:
+        svg = parse(line_chart(X, Y, [Series("s", "after", ((1.0, 0.5),), marker)], label="l"))
+        (group,) = (each for each in svg.iter("g"))
+        (mark,) = (each for each in group if each.tag != "title")
+        drawn.add((mark.get("class"), mark.tag, mark.get("d"), mark.get("r"), mark.get("width")))
+    assert len(drawn) == len(MARKERS)
+
+
+def test_dots_without_a_line_are_all_drawn():
+    dots = Series("a", "training", tuple((n / 50, 0.5) for n in range(150)), "circle", line=False)
+    assert str(line_chart(X, Y, [dots], label="l")).count("<circle") == 150
+
+
+def test_a_band_lies_behind_and_between_its_ends():
+    series = Series("a", "after", ((0.0, 0.5), (3.0, 0.5)), band=((0.0, 0.25, 0.5), (3.0, 0.5, 1.0)))
+    svg = parse(line_chart(X, Y, [series], label="l"))
+    x, y = scale_of(svg, "middle"), scale_of(svg, "end")
+    (polygon,) = svg.iter("polygon")
+    corners = [tuple(map(float, corner.split(","))) for corner in polygon.get("points").split()]
+    wanted = [(0, 50), (3, 100), (3, 50), (0, 25)]
+    assert corners == [pytest.approx((x(across), y(up)), abs=0.02) for across, up in wanted]
+    tags = [each.tag for each in svg.iter()]
+    assert tags.index("polygon") < tags.index("path")
+
+
+def test_notes_stand_below_their_points_and_whiskers():
+    plain, whiskered = (
+        parse(
+            line_chart(X, Y, [Series("s", "after", ((1.0, 0.5),), "circle", notes=("5,000",), whiskers=w)], label="l")
+        )
+        for w in ((), ((0.1, 0.9),))
+    )
+    one, other = (next(t for t in svg.iter("text") if t.text == "5,000") for svg in (plain, whiskered))
+    (whisker,) = (line for line in whiskered.iter("line") if line.get("class") == "whisker")
+    assert float(other.get("y")) > float(whisker.get("y1")) > float(one.get("y"))
+
+
+def test_a_broad_chart_is_as_broad_as_it_says():
+    svg = parse(line_chart(X, Y, [], label="l", size=BROAD))
+    assert svg.get("viewBox") == f"0 0 {BROAD[0]} {BROAD[1]}"
+    assert max(float(line.get("x2")) for line in svg.iter("line")) > BROAD[0] - 30
+
+
+def test_parallel_axes_share_their_height():
+    svg = parse(parallel([X, Y], [Thread("t", "thread", (3.0, 0.0)), Thread("u", "thread", (None, 1.0))], label="l"))
+    whole, dash = ([tuple(map(float, c.split())) for c in re.split("[ML]", p.get("d"))[1:]] for p in svg.iter("path"))
+    axes = sorted({float(line.get("x1")) for line in svg.iter("line") if line.get("x1") == line.get("x2")})
+    assert [across for across, _ in whole[1:]] == axes
+    assert whole[1][1] == dash[1][1]
+    assert whole[2][1] > whole[1][1]
+    assert dash[1][0] == axes[1]
+
+
+def test_a_bar_is_as_long_as_its_share():
+    half, over = (float(next(parse(bar(share)).iter("rect")).get("width")) for share in (0.5, 1.7))
+    assert half == pytest.approx(over / 2)
+
+
+def test_a_key_shows_marker_and_line():
+    svg = parse(key("diamond", "hue1", dashed=True))
+    assert [line.get("class") for line in svg.iter("line")] == ["line dashed"]
+    assert len(list(svg.iter("path"))) == 1
+    assert svg.get("aria-hidden") == "true"
+
+
 def test_words_are_escaped():
     evil = '"><script>alert(1)</script>'
     axis = Axis(0.0, 1.0, evil, (0.5,), lambda _: evil)
@@ -110,7 +193,22 @@ def test_an_axis_holds_its_values_and_names_a_few_round_ones(values, least_span,
     assert len(set(names)) == len(names)
 
 
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8))
+def test_a_logarithmic_axis_holds_its_values_and_names_few(values):
+    axis = log_axis_around(values, "t", lambda value: f"{value:.3g}")
+    assert axis.low <= math.log10(min(values)) <= math.log10(max(values)) <= axis.high
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert 1 <= len(axis.ticks) <= 6
+
+
+def test_a_logarithmic_axis_names_round_ones_of_a_choice():
+    axis = log_axis_around([4, 4000], "t", lambda value: f"{value:.0f} s", choices=((1, 10, 60, 600, 3600),))
+    assert [axis.name(tick) for tick in axis.ticks] == ["10 s", "60 s", "600 s", "3600 s"]
+
+
 def test_an_axis_of_shares_stays_between_0_and_1():
     axis = axis_around([0.99, 1.0], "t", least_span=0.1, percent=True, within=(0.0, 1.0))
     assert axis.high == 1.0
     assert axis.name(0.95) == "95%"
+    beyond = axis_around([1.5, 1.6], "t", percent=True, within=(0.0, 1.0))
+    assert beyond.low <= 1.5 < 1.6 <= beyond.high

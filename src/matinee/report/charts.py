@@ -16,11 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 WIDTH, HEIGHT = 340, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 20, 10, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 10, 38
 # More markers than this run into each other and hide the line.
 _MOST_MARKERS = 40
+BROAD = (680, 300)
+"""Width and height of a chart as wide as the page."""
 STRIP_WIDTH, STRIP_HEIGHT = 160, 22
 _STRIP_MARGIN = 6
+
+MARKERS = ("circle", "square", "triangle", "diamond", "down", "cross", "plus", "ring", "hollow")
+# What is not a circle or a square: (move or line, x and y from the middle), and the class that paints it.
+_PATHS: dict[str, tuple[tuple[tuple[str, float, float], ...], str]] = {
+    "triangle": ((("M", 0, -5.5), ("L", 5.2, 4), ("L", -5.2, 4)), "marker"),
+    "down": ((("M", 0, 5.5), ("L", 5.2, -4), ("L", -5.2, -4)), "marker"),
+    "diamond": ((("M", 0, -6), ("L", 5, 0), ("L", 0, 6), ("L", -5, 0)), "marker"),
+    "hollow": ((("M", 0, -5.5), ("L", 5.2, 4), ("L", -5.2, 4)), "hollow"),
+    "cross": ((("M", -4, -4), ("L", 4, 4), ("M", -4, 4), ("L", 4, -4)), "cross"),
+    "plus": ((("M", 0, -5), ("L", 0, 5), ("M", -5, 0), ("L", 5, 0)), "cross"),
+}
+_MOST_LOG_TICKS = 6
+_LOG_STEPS = ((1, 2, 5), (1, 3), (1,))
+# Parallel axes: least distance between two, room beside the outer ones, and how wide a letter of a title is at most.
+_LEAST_GAP, _EDGE, _LETTER, _PARALLEL_HEIGHT = 112, 74, 7.6, 290
 
 Point = tuple[float, float]
 
@@ -57,11 +74,13 @@ class Series:
         name: For the reader of the SVG.
         kind: CSS class, which gives the colour.
         points: (x, y), from left to right.
-        marker: `"circle"`, `"square"`, or none.
+        marker: One of `MARKERS`, or none.
         dashed: Whether its line is.
         line: Whether it has one.
         whiskers: (low, high) of each point's y; empty for none.
         label: Stands beside the last point; empty for none.
+        notes: Small words below each point; empty for none.
+        band: (x, low, high), from left to right: a shaded area behind everything; empty for none.
     """
 
     name: str
@@ -72,6 +91,8 @@ class Series:
     line: bool = True
     whiskers: tuple[tuple[float, float], ...] = ()
     label: str = ""
+    notes: tuple[str, ...] = ()
+    band: tuple[tuple[float, float, float], ...] = ()
 
 
 def axis_around(
@@ -84,13 +105,13 @@ def axis_around(
         title: What they measure.
         least_span: Smallest length of the axis, so that noise does not look like news.
         percent: Whether values are shares, named as percentages.
-        within: Ends that the axis never passes.
+        within: Ends that the axis never passes, unless all values do.
     """
     found = list(values)
     low, high = min(found), max(found)
     margin = max(0.06 * (high - low), (least_span - (high - low)) / 2, 1e-9)
     low, high = low - margin, high + margin
-    if within is not None:
+    if within is not None and within[0] <= max(found) and min(found) <= within[1]:
         low, high = max(low, within[0]), min(high, within[1])
     step = _round_step((high - low) / 4)
     first = math.ceil(low / step - 1e-9)
@@ -100,7 +121,43 @@ def axis_around(
     return Axis(low, high, title, ticks, lambda v: f"{v:.{digits}%}" if percent else f"{v:.{digits}f}")
 
 
-def line_chart(x: Axis, y: Axis, series: Sequence[Series], *, label: str, diagonal: bool = False) -> Markup:
+def log_axis_around(
+    values: Iterable[float], title: str, name: Callable[[float], str], *, choices: Sequence[Sequence[float]] = ()
+) -> Axis:
+    """Return an axis of the decimal logarithms of positive values, which names a few round ones.
+
+    Args:
+        values: At least one, above 0; not their logarithms.
+        title: What they measure.
+        name: Turns a value, not its logarithm, into its name.
+        choices: Values that may be named, fine to coarse, of which the first are taken that are not too many; without any, 1, 2 and 5
+            times powers of ten.
+    """
+    logs = [math.log10(value) for value in values]
+    room = max(0.06 * (max(logs) - min(logs)), 0.05)
+    low, high = min(logs) - room, max(logs) + room
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    round_ones = choices or [[step * 10.0**power for power in powers for step in steps] for steps in _LOG_STEPS]
+    ticks: list[float] = []
+    for values_named in round_ones:
+        ticks = [place for value in values_named if low <= (place := math.log10(value)) <= high]
+        if len(ticks) <= _MOST_LOG_TICKS:
+            break
+    if len(ticks) < 2:
+        ticks = sorted({min(logs), max(logs)})
+    thin = ticks[:: -(-len(ticks) // _MOST_LOG_TICKS)]
+    return Axis(low, high, title, tuple(thin), lambda place: name(10**place))
+
+
+def line_chart(
+    x: Axis,
+    y: Axis,
+    series: Sequence[Series],
+    *,
+    label: str,
+    diagonal: bool = False,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> Markup:
     """Return a chart of lines and points.
 
     Args:
@@ -109,14 +166,15 @@ def line_chart(x: Axis, y: Axis, series: Sequence[Series], *, label: str, diagon
         series: What to draw, later ones over earlier ones.
         label: What the chart shows, in a sentence, for those who do not see it.
         diagonal: Whether to draw y = x, thin.
+        size: Width and height.
     """
-    frame = _Frame(x, y)
-    parts = [frame.grid()]
+    frame = _Frame(x, y, size)
+    parts = [frame.grid(), *(frame.shade(each) for each in series if len(each.band) > 1)]
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(_line("diagonal", *frame.place((low, low)), *frame.place((high, high))))
     parts += [frame.draw(each) for each in series]
-    return _svg(WIDTH, HEIGHT, Markup("").join(parts), label)
+    return _svg(*size, Markup("").join(parts), label)
 
 
 def columns(x: Axis, bars: Sequence[tuple[float, float, float]], *, label: str, title: str) -> Markup:
@@ -169,19 +227,92 @@ def strip(
     ).format(STRIP_WIDTH, STRIP_HEIGHT, STRIP_WIDTH, STRIP_HEIGHT, Markup("").join(parts))
 
 
+def bar(share: float) -> Markup:
+    """Return a bar for a table cell, as long as the share; the figure stands in the cell beside it."""
+    long = round(min(max(share, 0.0), 1.0) * STRIP_WIDTH, 2)
+    return Markup(
+        '<svg class="strip" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true" focusable="false">'
+        '<rect class="bar" x="0" y="5" width="{}" height="12"/></svg>'
+    ).format(STRIP_WIDTH, STRIP_HEIGHT, STRIP_WIDTH, STRIP_HEIGHT, _short(long))
+
+
+def key(marker: str, kind: str, *, dashed: bool = False) -> Markup:
+    """Return a marker on a short line, as it stands on a chart, for a legend."""
+    line = _line(f"line{' dashed' if dashed else ''}", 0, 9, 30, 9)
+    return Markup(
+        '<svg class="chart sample {}" viewBox="0 0 30 18" width="30" height="18" aria-hidden="true">{}{}</svg>'
+    ).format(kind, line, _marker(marker, (15.0, 9.0)))
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One line through parallel axes.
+
+    Attributes:
+        name: For the reader of the SVG.
+        kind: CSS class, which gives colour and width.
+        values: One for each axis; None where it has no place on it.
+    """
+
+    name: str
+    kind: str
+    values: tuple[float | None, ...]
+
+
+def parallel(axes: Sequence[Axis], threads: Sequence[Thread], *, label: str) -> Markup:
+    """Return parallel axes with a line through each thread's values; as wide as it needs to be to be read.
+
+    Args:
+        axes: From left to right; at least two.
+        threads: What to draw, later ones over earlier ones.
+        label: What the chart shows, in a sentence.
+    """
+    gap = max(_LEAST_GAP, *(round(_LETTER * len(axis.title)) for axis in axes))
+    places = [_EDGE + gap * place for place in range(len(axes))]
+    top, bottom = 34, _PARALLEL_HEIGHT - 12
+    lines = [_thread(thread, axes, places, (bottom, top)) for thread in threads]
+    names = []
+    for axis, across in zip(axes, places, strict=True):
+        names.append(_line("axis", across, top, across, bottom))
+        names.append(_text("title", across, 16, axis.title, "middle"))
+        for tick in axis.ticks:
+            up = axis.at(tick, bottom, top)
+            names.append(_line("axis", across - 4, up, across, up))
+            names.append(_text("tick halo", across - 7, up + 4, axis.name(tick), "end"))
+    width = places[-1] + _EDGE
+    return Markup(
+        '<svg class="chart across" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>'
+    ).format(width, _PARALLEL_HEIGHT, width, _PARALLEL_HEIGHT, label, Markup("").join([*lines, *names]))
+
+
+def _thread(thread: Thread, axes: Sequence[Axis], places: Sequence[int], ends: Point) -> Markup:
+    """Return a line that is broken where the thread has no value; a value between two gaps is a dash."""
+    path, drawing = "", False
+    for axis, across, value in zip(axes, places, thread.values, strict=True):
+        if value is not None:
+            up = axis.at(value, *ends)
+            path += f"{'L' if drawing else f'M{across - 5} {_short(up)}L'}{across} {_short(up)}"
+        drawing = value is not None
+    line = Markup('<path class="line" d="{}"/>').format(path) if path else ""
+    return Markup('<g class="{}"><title>{}</title>{}</g>').format(thread.kind, thread.name, line)
+
+
 @dataclass(frozen=True)
 class _Frame:
     """Turns values into places on the drawing."""
 
     x: Axis
     y: Axis
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     def place(self, point: Point) -> Point:
-        return self.x.at(point[0], _LEFT, WIDTH - _RIGHT), self.y.at(point[1], HEIGHT - _BOTTOM, _TOP)
+        width, height = self.size
+        return self.x.at(point[0], _LEFT, width - _RIGHT), self.y.at(point[1], height - _BOTTOM, _TOP)
 
     def grid(self) -> Markup:
         """Return grid lines, axis, names of ticks and axes."""
-        right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+        width, height = self.size
+        right, bottom = width - _RIGHT, height - _BOTTOM
         parts = []
         for tick in self.y.ticks:
             _, place = self.place((self.x.low, tick))
@@ -192,21 +323,31 @@ class _Frame:
             parts.append(_line("axis", place, bottom, place, bottom + 4))
             parts.append(_text("tick", place, bottom + 16, self.x.name(tick), "middle"))
         parts.append(_line("axis", _LEFT, bottom, right, bottom))
-        parts.append(_text("title", (_LEFT + right) / 2, HEIGHT - 4, self.x.title, "middle"))
+        parts.append(_text("title", (_LEFT + right) / 2, height - 4, self.x.title, "middle"))
         return Markup("").join(parts)
+
+    def shade(self, series: Series) -> Markup:
+        """Return the band of a series."""
+        above = [self.place((across, high)) for across, _, high in series.band]
+        below = [self.place((across, low)) for across, low, _ in series.band]
+        edge = " ".join(f"{_short(across)},{_short(up)}" for across, up in [*above, *below[::-1]])
+        return Markup('<g class="{}"><polygon class="band" points="{}"/></g>').format(series.kind, edge)
 
     def draw(self, series: Series) -> Markup:
         """Return a series: whiskers, then the line, then the markers."""
         places = [self.place(point) for point in series.points]
         parts = []
         for (across, _), (low, high) in zip(places, series.whiskers, strict=False):
-            ends = self.y.at(low, HEIGHT - _BOTTOM, _TOP), self.y.at(high, HEIGHT - _BOTTOM, _TOP)
-            parts.append(_line("whisker", across, ends[0], across, ends[1]))
+            ends = (self.y.at(end, self.size[1] - _BOTTOM, _TOP) for end in (low, high))
+            parts.append(_line("whisker", across, next(ends), across, next(ends)))
         if series.line and len(places) > 1:
             path = "M" + "L".join(f"{_short(across)} {_short(up)}" for across, up in places)
             parts.append(Markup('<path class="line{}" d="{}"/>').format(" dashed" if series.dashed else "", path))
-        if series.marker and len(places) <= _MOST_MARKERS:
+        if series.marker and (len(places) <= _MOST_MARKERS or not series.line):
             parts += [_marker(series.marker, place) for place in places]
+        for place, (across, up) in enumerate(places[: len(series.notes)]):
+            low = self.place((0.0, series.whiskers[place][0]))[1] if place < len(series.whiskers) else up
+            parts.append(_text("tick halo", across, max(up + 17, low + 13), series.notes[place], "middle"))
         if series.label and places:
             across, up = places[-1]
             parts.append(_text("title", across + 7, up + 4, series.label, "start"))
@@ -215,6 +356,10 @@ class _Frame:
 
 def _marker(shape: str, place: Point) -> Markup:
     across, up = place
+    if shape in _PATHS:
+        corners, kind = _PATHS[shape]
+        path = "".join(f"{move}{_short(across + x)} {_short(up + y)}" for move, x, y in corners)
+        return Markup('<path class="{}" d="{}"/>').format(kind, path + ("Z" if kind != "cross" else ""))
     if shape == "square":
         corner = (_short(across - 4), _short(up - 4))
         return Markup('<rect class="marker" x="{}" y="{}" width="8" height="8"/>').format(*corner)

@@ -1,0 +1,118 @@
+"""The verdict on a search: what was gained on validation, and how much of it is left on texts that the search never saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matinee.report.trials import finished, trials_of
+from matinee.report.wording import ends, known, mapping, percent, plural, points, rows, span, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matinee.report.measures import Measure
+
+
+def study_verdict(study: Mapping[str, Any], measure: Measure) -> dict[str, str]:
+    """Return the verdict's sentences and its tone.
+
+    Args:
+        study: As `study.json` holds it.
+        measure: What the search went by.
+
+    Returns:
+        `text`, and `tone`: `"good"` where more than chance is left of the gain on test, `"bad"` where nothing finished or less than
+        nothing is left, else `"mixed"`.
+    """
+    winner = mapping(study.get("winner"))
+    if not finished(trials_of(study)):
+        return {"text": _nothing(study), "tone": "bad"}
+    if not known(winner.get("mean")):
+        return {"text": _under_way(study, measure), "tone": "mixed"}
+    if winner.get("is_base") is True:
+        return {"text": _not_beaten(study, measure), "tone": "mixed"}
+    low, high = ends(mapping(mapping(study.get("test")).get("gain")))
+    tone = "good" if low is not None and low > 0 else "bad" if high is not None and high < 0 else "mixed"
+    return {"text": f"{_on_validation(study, measure)} {_on_test(study, measure)}", "tone": tone}
+
+
+def _nothing(study: Mapping[str, Any]) -> str:
+    trials = trials_of(study)
+    if not trials:
+        return "No trial is over yet: nothing is known."
+    reasons = [trial.reason for trial in trials if trial.reason]
+    why = f" The last one: {reasons[-1].rstrip('.')}." if reasons else ""
+    who = "The one trial was not" if len(trials) == 1 else f"None of {len(trials):,} trials was"
+    return f"{who} trained to its end, so nothing is known.{why}"
+
+
+def _under_way(study: Mapping[str, Any], measure: Measure) -> str:
+    trials = trials_of(study)
+    done = finished(trials)
+    best = measure.best(value for _, value in done)
+    trial = next(trial for trial, value in done if value == best)
+    base = next((value for trial, value in done if trial.is_base), None)
+    yours = f"; your settings get {measure.said(base)}" if base is not None and not trial.is_base else ""
+    whose = "your own settings" if trial.is_base else f"trial {trial.number}"
+    return (
+        f"{_so_far(study, len(trials))} so far. The best, {whose}, gets {measure.said(best)} on the validation texts{yours}. "
+        "The best ones have not been repeated with other seeds yet, and the best of many is partly luck: expect less."
+    )
+
+
+def _so_far(study: Mapping[str, Any], n_trials: int) -> str:
+    asked = study.get("n_trials")
+    return f"{n_trials:,} of {asked:,} trials" if known(asked) and asked > n_trials else plural(n_trials, "trial")
+
+
+def _seeds(study: Mapping[str, Any]) -> str:
+    counts = [
+        len(row["values"]) for row in rows(study.get("finalists")) if isinstance(row.get("values"), (list, tuple))
+    ]
+    return f"mean of {plural(max(counts), 'seed')}" if counts and max(counts) > 1 else "one seed"
+
+
+def _not_beaten(study: Mapping[str, Any], measure: Measure) -> str:
+    winner, test = mapping(study.get("winner")), mapping(study.get("test"))
+    accuracy = mapping(mapping(test.get("base")).get("accuracy")) or mapping(
+        mapping(test.get("winner")).get("accuracy")
+    )
+    tested = ""
+    if value_of(accuracy) is not None:
+        tested = f" On {plural(test.get('n'), 'test text')} they label {percent(value_of(accuracy), 1)} right (likely {span(accuracy)})."
+    return (
+        f"Keep the settings that you have: none of {plural(len(trials_of(study)), 'trial')} beats them, once the best are repeated "
+        "with other seeds. "
+        f"They get {measure.said(winner['mean'])} on the validation texts ({_seeds(study)}).{tested}"
+    )
+
+
+def _on_validation(study: Mapping[str, Any], measure: Measure) -> str:
+    winner = mapping(study.get("winner"))
+    mean, base = winner["mean"], winner.get("base_mean")
+    compared = f", {measure.apart(mean - base)} than the settings that you had" if known(base) else ""
+    title = "" if measure.is_share else f"a {measure.title} of "
+    return (
+        f"The best settings found get {title}{measure.said(mean)} on the validation texts ({_seeds(study)}){compared}."
+    )
+
+
+def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
+    test = mapping(study.get("test"))
+    gain = mapping(test.get("gain"))
+    value, (low, high) = value_of(gain), ends(gain)
+    if value is None or low is None or high is None:
+        return "How much of that is left on texts that the search never saw is not known: they were not scored on the test texts."
+    where = f"On {plural(test.get('n'), 'test text')} that the search never saw"
+    between = f"(95% interval {points(low)} to {points(high)})"
+    unit = "" if measure.is_share else " in accuracy"
+    if low > 0:
+        better = f"{points(value).lstrip('+')} points{unit} better"
+        return f"{where}, they are {better} {between}, which is more than chance explains: take them."
+    if high < 0:
+        worse = f"{points(value).lstrip('−')} points{unit} worse"
+        return f"{where}, they are {worse} {between}: the gain was luck. Keep the settings that you had."
+    return (
+        f"{where}, the difference is {points(value)} points{unit} {between}: so many texts cannot tell the two apart. "
+        "Take them if they cost no more; do not count on the gain."
+    )
