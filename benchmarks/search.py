@@ -1,0 +1,254 @@
+"""How many trials an hour, and what thirty of them gain, on 1,000 IMDB reviews with MiniLM.
+
+python benchmarks/search.py [--parts speed gain] [--ways stock search] [--minutes 30] [--trials 30] [--train-size 1000] [--encoder minilm]
+
+Speed: the same settings, drawn at random from the default space, are tried in two ways, in turns of a few minutes each so that a
+machine that slows down slows both. The stock way trains each as a whole run: no pruning, nothing kept from one to the next, the
+baselines, the test texts and the report each time. Ours is a trial of `matinee search`: scored on validation alone, frozen features
+kept, stopped by the median pruner. Each way's trials are counted over the time that they took. Two more ways tell what does it
+(`--ways`): ours without pruning, and ours without pruning and without kept features.
+
+Gain: a search as one would run it, with the defaults of `matinee search`: thirty trials from the recipe's settings, finalists repeated,
+winner and recipe refitted and tested once on the same 2,000 reviews; the difference with its interval, whatever it is.
+
+A part goes on where it was stopped: trials are stored as they end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import machine
+
+N_TEST = 2000
+WAYS = ("stock", "unpruned without features", "unpruned", "search")
+# What is shown as the target of the first way by the last.
+TARGET = 5.0
+
+
+def settings_of(arguments):
+    """Return the settings that both ways begin with: the recipe of the benchmark of accuracy, in which 1,000 is the number of labels."""
+    return {
+        "data": "imdb",
+        "encoder": arguments.encoder,
+        "train_size": arguments.train_size,
+        "validation_size": max(20, arguments.train_size // 5),
+        "test_size": arguments.test_size,
+        "track": None,
+    }
+
+
+def drawn_points(n_points):
+    """Return settings drawn at random from the default space, the same ones each time."""
+    from matinee.core.schema import resolve
+    from matinee.training.study import open_study
+    from matinee.training.workers import Workers
+    from matinee.workflow.spaces import read_space
+
+    space = read_space(None)
+    with tempfile.TemporaryDirectory() as folder:
+        study = open_study(f"journal:{folder}/points", "points", Workers(Path(folder)), space=space, seed=0)
+        study.add(space.base_of(resolve()))
+        with study.workers.enrolled() as owner:
+            return [study.take(owner).values for _ in range(n_points)]
+
+
+class Ours:
+    """Trials of a search, whose points are given, one at a time.
+
+    Args:
+        arguments: Of this program.
+        folder: Of the study.
+        pruner: `"median"` or `"none"`.
+        keeps_features: Whether frozen features are kept.
+    """
+
+    def __init__(self, arguments, folder, pruner, *, keeps_features):
+        from matinee.core.schema import Layer, resolve
+        from matinee.workflow.spaces import read_space
+        from matinee.workflow.study_plan import Plan, StudyFolder
+        from matinee.workflow.train import prepare
+        from matinee.workflow.trials import TrialRunner
+
+        base = resolve(Layer(settings_of(arguments)))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.plan = Plan(
+            StudyFolder(folder),
+            f"sqlite:///{folder}/study.db",
+            folder.name,
+            base,
+            read_space(None),
+            "accuracy",
+            0,
+            "random",
+            pruner,
+        )
+        self.study = self.plan.open_trials()
+        self.runner = TrialRunner(self.plan, prepare(base)[1])
+        if not keeps_features:
+            self.runner._features = lambda: None
+
+    def run(self, point, *, is_base):
+        """Return what one trial measures."""
+        from matinee.core.space import varied
+
+        self.study.add(point, **({"base": True} if is_base else {}))
+        start = time.perf_counter()
+        with self.study.workers.enrolled() as owner:
+            trial = self.study.take(owner)
+            with trial.alive():
+                outcome = self.runner.run(trial, varied(self.plan.base, point))
+            trial.close(outcome)
+        seconds = time.perf_counter() - start
+        return {
+            "state": outcome.state,
+            "value": outcome.value,
+            "seconds": round(seconds, 1),
+            "epochs": len(outcome.epochs),
+        }
+
+
+class Stock:
+    """Each trial a whole run.
+
+    Args:
+        arguments: Of this program.
+        folder: Where runs are made, and removed again.
+    """
+
+    def __init__(self, arguments, folder):
+        self.settings = settings_of(arguments)
+        self.folder = folder
+
+    def run(self, point, *, is_base):  # noqa: ARG002 - all ways are called alike
+        """Return what one trial measures."""
+        from matinee.workflow import train
+
+        start = time.perf_counter()
+        run = train(run_dir=self.folder / "run", overwrite=True, **{**self.settings, **point})
+        seconds = time.perf_counter() - start
+        value = run.metrics["validation"]["accuracy"]["value"]
+        shutil.rmtree(self.folder / "run")
+        return {"state": "complete", "value": value, "seconds": round(seconds, 1), "epochs": None}
+
+
+def measure_speed(arguments, folder):
+    """Return the trials of each way, by turns, until each has had its time."""
+    makers = {
+        "stock": lambda: Stock(arguments, folder),
+        "unpruned without features": lambda: Ours(arguments, folder / "plain", "none", keeps_features=False),
+        "unpruned": lambda: Ours(arguments, folder / "kept", "none", keeps_features=True),
+        "search": lambda: Ours(arguments, folder / "pruned", "median", keeps_features=True),
+    }
+    ways = {name: makers[name]() for name in arguments.ways}
+    points, trials = drawn_points(200), {name: [] for name in ways}
+    seconds = dict.fromkeys(ways, 0.0)
+    most = 60 * arguments.minutes
+    while min(seconds.values()) < most:
+        name = min(ways, key=lambda way: seconds[way])
+        number = len(trials[name])
+        found = ways[name].run(points[number], is_base=not number)
+        trials[name].append({**found, "point": points[number]})
+        seconds[name] += found["seconds"]
+        print(f"{name}: trial {number}, {found['state']}, {found['value']}, {found['seconds']} s", flush=True)
+        keep(speed=summary(trials, arguments))
+    return summary(trials, arguments)
+
+
+def summary(trials, arguments):
+    """Return trials an hour by way, and how many times as many as the stock way."""
+    rates = {
+        name: 3600 * len(of) / max(1e-9, sum(trial["seconds"] for trial in of)) for name, of in trials.items() if of
+    }
+    stock = rates.get("stock")
+    return {
+        "settings": settings_of(arguments),
+        "minutes_each": arguments.minutes,
+        "trials_per_hour": {name: round(rate, 1) for name, rate in rates.items()},
+        "times_stock": {name: round(rate / stock, 2) for name, rate in rates.items()} if stock else None,
+        "pruned_share": {
+            name: round(sum(trial["state"] == "pruned" for trial in of) / len(of), 3)
+            for name, of in trials.items()
+            if of
+        },
+        "target": TARGET,
+        "target_met": bool(stock and "search" in rates and rates["search"] / stock >= TARGET),
+        "same_value": same_values(trials),
+        "trials": trials,
+    }
+
+
+def same_values(trials):
+    """Return the share of settings that score the same as a trial and as a whole run, of those that both completed."""
+    pairs = [
+        (one["value"], other["value"])
+        for one, other in zip(trials.get("stock", []), trials.get("search", []), strict=False)
+        if one["state"] == other["state"] == "complete"
+    ]
+    return round(sum(one == other for one, other in pairs) / len(pairs), 3) if pairs else None
+
+
+def measure_gain(arguments, folder):
+    """Return what a search gains; the study stays, so that it goes on where it was stopped."""
+    from matinee.workflow import search
+
+    study = search(n_trials=arguments.trials, study_dir=folder / "gain", **settings_of(arguments))
+    record = study.record
+    kept = (
+        "n_trials",
+        "seconds",
+        "counts",
+        "best",
+        "importance",
+        "finalists",
+        "winner",
+        "test",
+        "metric",
+        "sampler",
+        "pruner",
+    )
+    return {"settings": settings_of(arguments), **{name: record[name] for name in kept}}
+
+
+def keep(**parts):
+    """Store parts beside those that are there."""
+    path = machine.RESULTS / "search.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = {name: stored[name] for name in ("speed", "gain") if name in stored}
+    today = datetime.now(UTC).date().isoformat()
+    found |= {name: {"date": today, **of} for name, of in parts.items()}
+    note = " ".join(" ".join(__doc__.split("\n\n")[2:]).split())
+    machine.store("search", {"note": note, **found})
+
+
+def main():
+    """Measure what was asked for, and store it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=("speed", "gain"), default=["speed", "gain"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["stock", "search"])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of each way")
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--train-size", type=int, default=1000)
+    parser.add_argument("--test-size", type=int, default=N_TEST)
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--folder", default="searches/benchmark", help="where the studies are")
+    arguments = parser.parse_args()
+    folder = Path(arguments.folder)
+    if "speed" in arguments.parts:
+        speed = measure_speed(arguments, folder)
+        print(json.dumps({name: of for name, of in speed.items() if name != "trials"}, indent=2))
+    if "gain" in arguments.parts:
+        gain = measure_gain(arguments, folder)
+        keep(gain=gain)
+        print(json.dumps({name: gain[name] for name in ("winner", "test")}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A stage of a search in several processes of this machine, which share its cores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from matinee.core.environment import describe_machine
+from matinee.core.errors import StoppedError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from matinee.workflow.study_plan import Plan
+    from matinee.workflow.trials import Stop
+
+logger = logging.getLogger(__name__)
+
+# What a process is started with; its plan comes on standard input, where nobody else reads the storage's password.
+_WORKER = "import sys; from matinee.workflow.trials import main; sys.exit(main())"
+_SECONDS_BETWEEN_LOOKS, _SECONDS_TO_STOP = 0.5, 20.0
+
+
+def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None]) -> None:
+    """Run a stage in several processes, which share this machine's cores.
+
+    Raises:
+        StoppedError: Ctrl-C was pressed twice.
+        TrainingError: All of them ended before the trials did.
+    """
+    threads = max(1, (describe_machine()["cores"] or 1) // n_jobs)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    processes = [_started(replace(plan, worker=n), environment) for n in range(n_jobs)]
+    try:
+        asked = False
+        while any(process.poll() is None for process, _ in processes):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            seen()
+            if stop.asked and not asked:
+                asked = True
+                _interrupt(processes)
+    except KeyboardInterrupt:
+        _interrupt(processes)
+        raise StoppedError("Stopped at once; trials that were under way are tried again later.") from None
+    finally:
+        said = _ended(processes)
+    seen()
+    if any(process.returncode == 0 for process, _ in processes) or stop.asked:
+        for line in said:
+            logger.warning(f"A process ended early: {line}")
+        return
+    raise TrainingError(
+        f"All processes ended before the search did ({said[0]}). Try fewer --jobs; the same command goes on."
+    )
+
+
+def _started(plan: Plan, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], Path]:
+    """Return a process that works on the plan, and the file that it writes its errors to."""
+    log = plan.folder.workers / f"process-{plan.worker}-{os.getpid()}.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("w", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=dict(environment),
+            text=True,
+            start_new_session=True,  # Ctrl-C on the terminal reaches this process alone, which hands it on
+        )
+    assert process.stdin is not None  # noqa: S101 - narrows a type
+    with suppress(BrokenPipeError):
+        process.stdin.write(plan.to_json())
+        process.stdin.close()
+    return process, log
+
+
+def _interrupt(processes: list[tuple[subprocess.Popen[str], Path]]) -> None:
+    for process, _ in processes:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+
+
+def _ended(processes: list[tuple[subprocess.Popen[str], Path]]) -> list[str]:
+    """Wait for the processes, end those that do not end, and return the last line of each that failed."""
+    until, said = time.monotonic() + _SECONDS_TO_STOP, []
+    for process, log in processes:
+        try:
+            process.wait(timeout=max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if process.returncode:
+            killed = (
+                f"killed by signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
+            )
+            said.append(lines[-1] if lines and process.returncode > 0 else killed)
+    return said

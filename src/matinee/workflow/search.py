@@ -1,0 +1,436 @@
+"""`matinee search`: many trainings with settings of a space, scored on validation; the best is repeated, refitted and tested once."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import statistics
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matinee.core import hub
+from matinee.core.durations import parse_duration
+from matinee.core.errors import (
+    InterruptedTrainingError,
+    SettingsError,
+    StoppedError,
+    TrainingError,
+)
+from matinee.core.schema import Layer, resolve
+from matinee.core.space import varied
+from matinee.core.wording import duration_in_words
+from matinee.training.study import FINISHED, check_installed
+from matinee.workflow.fitting import CLASSIFIER
+from matinee.workflow.processes import run_processes
+from matinee.workflow.recipes import read_recipe
+from matinee.workflow.spaces import read_space
+from matinee.workflow.study_plan import FINALISTS, Plan, StudyFolder
+from matinee.workflow.study_setup import (
+    check_metric,
+    check_numbers,
+    check_space,
+    known,
+    new_study_dir,
+    open_folder,
+    storage_of,
+    whole_grid,
+)
+from matinee.workflow.studying import Record, Teller, spelled, value_of
+from matinee.workflow.train import Run, from_anywhere, prepare, resume, start_run
+from matinee.workflow.trials import Stop, in_words, run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from matinee.core.run import RunFolder
+    from matinee.core.settings import Settings
+    from matinee.core.types import Dataset
+    from matinee.training.study import TrialRow
+
+logger = logging.getLogger(__name__)
+
+N_TRIALS = 30
+"""Trials of a search that is told no number."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search that is over.
+
+    Attributes:
+        path: Its folder.
+        best: The settings it ends with, by name.
+        best_value: Their score on validation, the mean over further seeds where they were repeated.
+        trials: One row each, as in `study.json`.
+        run: The run of the best settings; None where they were not refitted.
+        gain: How much more accurate it is than the settings the search began with, on the test texts: `value`, `low` and
+            `high` as shares; None where they were not refitted.
+        record: All of `study.json`.
+    """
+
+    path: Path
+    best: dict[str, Any]
+    best_value: float
+    trials: list[dict[str, Any]]
+    run: Run | None
+    gain: dict[str, float] | None
+    record: dict[str, Any]
+
+
+def search(
+    data: str | Path | None = None,
+    *,
+    recipe: str | Path | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
+    n_trials: int | None = None,
+    sampler: str = "tpe",
+    pruner: str = "median",
+    metric: str = "accuracy",
+    timeout: float | str | None = None,
+    storage: str | None = None,
+    n_jobs: int = 1,
+    n_finalists: int = 3,
+    finalist_seeds: int = 3,
+    refit: bool = True,
+    study_dir: str | Path | None = None,
+    overwrite: bool = False,
+    offline: bool = False,
+    flags: Layer | None = None,
+    **settings: object,
+) -> Study:
+    """Search for better settings, and say how much of what was gained on validation is left on test.
+
+    The same call goes on with a study that is there, from this process or from several at once.
+
+    Args:
+        data: Dataset name, file, glob, folder or hub id; the recipe's where not given.
+        recipe: YAML file of settings to vary, or the name of a shipped one.
+        space: What to try: a YAML file, the name of a shipped space, or a mapping from setting to a list or a range.
+        n_trials: Finished trials that the study shall have, pruned and failed ones too; not given: 30, of a grid all.
+        sampler: `"tpe"`, `"random"`, `"grid"` or `"cmaes"`.
+        pruner: `"median"`, `"hyperband"` or `"none"`.
+        metric: Validation score to search for.
+        timeout: Seconds, or text such as `"2h"` and `"90m"`, after which no further trial is begun.
+        storage: Where trials are kept: a database URL, or `journal:FILE`; a file in the study's folder where not given.
+        n_jobs: Processes on this machine.
+        n_finalists: Best trials to repeat with further seeds; 0: the best trial wins.
+        finalist_seeds: With how many.
+        refit: Train the winner and the settings it is held against, and test each once.
+        study_dir: Folder of the study; `searches/<data>-<encoder>` where not given.
+        overwrite: Start again, in the place of a study that is there.
+        offline: Never touch the network.
+        flags: Settings as the command line gives them.
+        **settings: Any setting by its name (docs/settings.md); they win over the recipe.
+
+    Raises:
+        MatineeError: Anything that a user can put right; see `matinee.core.errors`.
+
+    Example:
+        >>> study = matinee.search("imdb", train_size=1000, n_trials=30)  # doctest: +SKIP
+        >>> study.best["learning_rate"], study.gain  # doctest: +SKIP
+    """
+    check_installed()
+    layers = [read_recipe(recipe)] if recipe else []
+    layers += [flags] if flags else []
+    layers.append(Layer({**settings, **({} if data is None else {"data": str(data)})}))
+    base = resolve(*layers)
+    if base.data.data is None:
+        raise SettingsError(
+            "Nothing to learn from: name a dataset, as in `matinee search imdb`, or a recipe that does."
+        )
+    check_numbers(n_trials, n_jobs, n_finalists, finalist_seeds)
+    seconds = parse_duration(timeout)
+    folder = StudyFolder(Path(study_dir).expanduser() if study_dir else new_study_dir(base))
+    plan = Plan(
+        folder,
+        storage_of(storage, folder),
+        folder.path.name,
+        base,
+        read_space(space),
+        known(metric, "metric"),
+        N_TRIALS if n_trials is None else n_trials,
+        known(sampler, "sampler"),
+        known(pruner, "pruner"),
+        None if seconds is None else time.time() + seconds,
+        offline,
+    )
+    plan = whole_grid(plan, wanted=n_trials)
+    check_space(plan)
+    with hub.offline(offline):
+        _, dataset = prepare(base)
+        check_metric(metric, dataset)
+        plan = replace(plan, base=from_anywhere(base, dataset))
+        open_folder(plan, dataset, overwrite=overwrite)
+        return _Search(plan, dataset, n_jobs, n_finalists if finalist_seeds else 0, finalist_seeds).run(refit=refit)
+
+
+class _Search:
+    """A search from its first trial to its page.
+
+    Args:
+        plan: Of it.
+        dataset: The base's.
+        n_jobs: Processes on this machine.
+        n_finalists: Best trials to repeat.
+        n_seeds: With how many further seeds.
+    """
+
+    def __init__(self, plan: Plan, dataset: Dataset, n_jobs: int, n_finalists: int, n_seeds: int) -> None:
+        self.plan = plan
+        self.dataset = dataset
+        self.n_jobs = n_jobs
+        self.n_finalists = n_finalists
+        self.n_seeds = n_seeds
+        self.trials = plan.open_trials()
+        self.record = Record(plan, dataset.name, len(dataset.splits["validation"]))
+        self.teller = Teller(self.record, self.trials)
+
+    def run(self, *, refit: bool) -> Study:
+        """Do all that is left to do."""
+        record = self.record
+        record.write()
+        run = None
+        try:
+            self._run_trials()
+            self._choose()
+            if refit:
+                run = self._refit()
+        finally:
+            with suppress(OSError):
+                record.importance = self.trials.importance() if record.rows else None
+            record.write()
+            record.write_page()
+        self._clear()
+        best = varied(self.plan.base, record.best_values())
+        winner = record.winner or {}
+        gain = record.test and record.test["gain"]
+        return Study(
+            self.plan.folder.path, best.flat(), winner["mean"], record.to_json()["trials"], run, gain, record.to_json()
+        )
+
+    # -- trials -------------------------------------------------------------------------------------------------------
+
+    def _run_trials(self) -> None:
+        n_done = sum(row.state in FINISHED for row in self.record.rows)
+        n_left = self.plan.n_trials - n_done
+        if n_left > 0:
+            going_on = f", after {n_done} that are done" if n_done else ""
+            where = f"{self.plan.folder.path}{f', {self.n_jobs} processes' if self.n_jobs > 1 else ''}"
+            logger.info(f"Searching: {n_left} trials{going_on} ({self.plan.sampler}; {where})")
+            self._run_stage(self.plan, self.teller.look)
+        finished = [row for row in self.record.rows if row.state in FINISHED]
+        if not any(row.state == "complete" for row in finished):
+            reasons = [row.outcome.reason or "" if row.outcome else "its process ended" for row in finished]
+            why = f" of {len(finished)}: {in_words(reasons)}" if reasons else ": there was no time for one"
+            raise TrainingError(f"No trial was completed{why}.")
+
+    def _run_stage(self, plan: Plan, seen: Callable[[], None]) -> None:
+        """Run the trials of a stage here, or in processes of their own.
+
+        Raises:
+            StoppedError: Ctrl-C.
+        """
+        with Stop() as stop:
+            try:
+                if self.n_jobs == 1:
+                    run_stage(plan, self.dataset, stop, seen)
+                else:
+                    run_processes(plan, self.n_jobs, stop, seen)
+            except StoppedError as error:
+                raise StoppedError(f"{error} {self._how_to_go_on()}") from None
+            if stop.asked:
+                raise StoppedError(f"Stopped. {self._how_to_go_on()}")
+
+    def _how_to_go_on(self) -> str:
+        self.teller.look()
+        n_done, best = sum(row.state in FINISHED for row in self.record.rows), self.record.best_row()
+        best_so_far = (
+            ""
+            if best is None
+            else f" The best so far has {self.plan.metric} {value_of(best):.3f}: {self.plan.folder.recipe}."
+        )
+        return f"{n_done} of {self.plan.n_trials} trials are kept; the same command goes on.{best_so_far}"
+
+    # -- finalists ----------------------------------------------------------------------------------------------------
+
+    def _choose(self) -> None:
+        """Repeat the best trials and the base with further seeds, and settle which settings win."""
+        finalists = self._finalists()
+        first = self.plan.base.training.seed + 1
+        seeds = [(first + n) % 2**32 for n in range(self.n_seeds)] if self.n_finalists else []
+        values = self._repeat(finalists, seeds) if seeds and len(finalists) > 1 else {}
+        rows = []
+        for row in finalists:
+            own = [values.get((row.number, seed)) for seed in seeds] if values else [value_of(row)]
+            known = [value for value in own if value is not None]
+            mean = statistics.fmean(known) if len(known) == len(own) else None
+            is_base = bool(row.attrs.get("base"))
+            params = self.record.params_of(row)
+            rows.append({"number": row.number, "is_base": is_base, "params": params, "values": own, "mean": mean})
+        self.record.finalists = rows if values else []
+        self.record.winner = self._winner(rows)
+        self._say_winner(self.record.winner)
+
+    def _finalists(self) -> list[TrialRow]:
+        """Return the best complete trials, each setting once, best first, and the base last."""
+        complete = [row for row in self.record.rows if row.state == "complete"]
+        base = [row for row in complete if row.attrs.get("base")]
+        of_base = self.plan.space.base_of(self.plan.base)
+        best: list[TrialRow] = []
+        seen = [of_base]
+        for row in sorted(complete, key=lambda row: self.record.rank(value_of(row))):
+            if not row.attrs.get("base") and row.values not in seen:
+                seen.append(row.values)
+                best.append(row)
+        return [*best[: max(1, self.n_finalists)], *base[:1]]
+
+    def _repeat(self, finalists: list[TrialRow], seeds: list[int]) -> dict[tuple[int, int], float | None]:
+        """Return what finalists score with further seeds, by (trial, seed); those that are done are not done again."""
+        from filelock import FileLock
+
+        plan = replace(self.plan, stage=FINALISTS, deadline=None)
+        repeats, wanted = plan.open_finalists(), [(row.number, seed) for seed in seeds for row in finalists]
+        with FileLock(plan.folder.lock("setup")):
+            there = {_task(row) for row in repeats.rows() if row.state != "lost"}
+            for number, seed in wanted:
+                if (number, seed) not in there:
+                    repeats.add({}, number=number, seed=seed)
+        n_left = len(set(wanted) - {_task(row) for row in repeats.rows() if row.state in FINISHED})
+        if n_left:
+            seconds = n_left * statistics.fmean(row.outcome.seconds for row in finalists if row.outcome) / self.n_jobs
+            logger.info(
+                f"Repeating the {len(finalists) - 1} best trials, and your settings, with {len(seeds)} further seeds: {n_left} "
+                f"trainings, about {duration_in_words(seconds)}"
+            )
+            self._run_stage(plan, lambda: None)
+        done = [row for row in repeats.rows() if row.state in FINISHED and row.outcome is not None]
+        self.record.more_seconds += sum(row.outcome.seconds for row in done if row.outcome is not None)
+        return {
+            _task(row): row.outcome.value if row.state == "complete" else None
+            for row in done
+            if row.outcome is not None
+        }
+
+    def _winner(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings with the best mean; those that the search began with where none is better."""
+        base = next((row for row in rows if row["is_base"] and row["mean"] is not None), None)
+        others = [row for row in rows if row["mean"] is not None and not row["is_base"]]
+        best = min(others, key=lambda row: self.record.rank(row["mean"]), default=None)
+        base_mean = None if base is None else base["mean"]
+        if best is None and base is None:
+            raise TrainingError(
+                "No finalist could be trained with further seeds: give --finalists 0, or search further."
+            )
+        if best is None or (base is not None and self.record.rank(best["mean"]) >= self.record.rank(base["mean"])):
+            assert base is not None  # noqa: S101 - narrows a type
+            return {"params": base["params"], "is_base": True, "mean": base_mean, "base_mean": base_mean}
+        return {"params": best["params"], "is_base": False, "mean": best["mean"], "base_mean": base_mean}
+
+    def _say_winner(self, winner: Mapping[str, Any]) -> None:
+        metric = self.plan.metric
+        if winner["is_base"]:
+            logger.info(f"Nothing that was tried beats your settings: validation {metric} {winner['mean']:.3f}")
+            return
+        against = "" if winner["base_mean"] is None else f", your settings have {winner['base_mean']:.3f}"
+        base = self.plan.space.base_of(self.plan.base)
+        changed = ", ".join(f"{name} {spelled(of)}" for name, of in winner["params"].items() if of != base[name])
+        logger.info(f"Best: {changed}; validation {metric} {winner['mean']:.3f}{against}")
+
+    # -- refitting ----------------------------------------------------------------------------------------------------
+
+    def _refit(self) -> Run:
+        """Train the winner and the base as runs, test each once, and record what is gained."""
+        from matinee.evaluation import accuracy_gain
+
+        folder, winner = self.plan.folder, self.record.winner
+        assert winner is not None  # noqa: S101 - narrows a type
+        with _alone(folder.lock("refit")):
+            best = self._run_of(folder.best, varied(self.plan.base, winner["params"]))
+            base = best if winner["is_base"] else self._run_of(folder.base, self.plan.base)
+        gain = {"value": 0.0, "low": 0.0, "high": 0.0} if best is base else accuracy_gain(best.test, base.test)
+        self.record.more_seconds += sum(
+            sum(run.seconds.values()) for run in {id(run): run for run in (best, base)}.values()
+        )
+        self.record.test = {
+            "n": len(best.test),
+            "winner": {"accuracy": best.metrics["test"]["accuracy"]},
+            "base": {"accuracy": base.metrics["test"]["accuracy"]},
+            "gain": gain,
+            "validation_gain": 0.0
+            if best is base or winner["base_mean"] is None
+            else winner["mean"] - winner["base_mean"],
+        }
+        return best
+
+    def _run_of(self, run: RunFolder, settings: Settings) -> Run:
+        """Return the run of some settings: one that is there, goes on, or is made anew in the place of another's."""
+        try:
+            if run.is_run and _same_settings(run.read_config(), settings):
+                if run.is_complete:
+                    return _reopened(run)
+                logger.info(f"Going on with {run.path}")
+                return resume(run.path, offline=self.plan.offline)
+            logger.info(f"Training {run.path.name} as a run, and testing it: {run.path}")
+            encoder, dataset = prepare(settings)
+            return start_run(run, settings, encoder, dataset, overwrite=run.is_run)
+        except InterruptedTrainingError as error:
+            raise StoppedError(
+                f"Stopped while training {run.path}; its state is kept, and the same command goes on."
+            ) from error
+
+    def _clear(self) -> None:
+        """Remove what only a search that goes on needs, unless another process is at work yet."""
+        if not any(row.state == "running" for row in self.trials.rows()):
+            for folder in (self.plan.folder.features, self.plan.folder.workers):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process of the study is in such a block, and say so."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Waiting: another process of this search is training the best settings.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _task(row: TrialRow) -> tuple[int, int]:
+    return row.attrs["number"], row.attrs["seed"]
+
+
+def _same_settings(first: Settings, second: Settings) -> bool:
+    """Return whether two runs are of the same settings, wherever their files are said to lie."""
+
+    def plain(settings: Settings) -> dict[str, object]:
+        flat = settings.flat()
+        return {**flat, "data": Path(str(flat["data"])).name, "encoder": Path(str(flat["encoder"])).name}
+
+    return plain(first) == plain(second)
+
+
+def _reopened(run: RunFolder) -> Run:
+    """Return a complete run from its folder."""
+    from matinee.evaluation import read_predictions
+    from matinee.inference import load_predictor
+
+    return Run(
+        run.path,
+        run.read_config(),
+        run.read_json(run.metrics),
+        load_predictor(run.path, "torch"),
+        read_predictions(run.predictions)["test", CLASSIFIER],
+        run.read_json(run.data),
+        run.read_json(run.analysis)["checks"],
+        run.read_json(run.manifest)["seconds"],
+    )

@@ -1,0 +1,44 @@
+"""The pieces of benchmarks/search.py: the same points for every way, rates, and parts that are kept beside each other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import machine
+import search as benchmark
+
+ARGUMENTS = argparse.Namespace(encoder="minilm", train_size=1000, test_size=2000, minutes=1)
+
+
+def trial(seconds, value, state="complete"):
+    return {"state": state, "value": value, "seconds": seconds, "epochs": 3}
+
+
+def test_points_are_the_same_each_time_and_the_first_is_the_default():
+    points = benchmark.drawn_points(5)
+    assert points == benchmark.drawn_points(5)
+    assert points[0]["learning_rate"] == 1e-4
+    assert points[0]["freeze"] is None
+    assert len({point["learning_rate"] for point in points}) == 5
+
+
+def test_rates_and_what_is_as_fast_as_the_target():
+    trials = {"stock": [trial(100, 0.8), trial(260, 0.9)], "search": [trial(20, 0.8), trial(10, 0.7, "pruned")] * 6}
+    found = benchmark.summary(trials, ARGUMENTS)
+    assert found["trials_per_hour"] == {"stock": 20.0, "search": 240.0}
+    assert found["times_stock"]["search"] == 12.0
+    assert found["target_met"]
+    assert found["pruned_share"] == {"stock": 0.0, "search": 0.5}
+    assert found["same_value"] == 1.0  # of the one point that both completed
+    assert not benchmark.summary({"stock": [], "search": [trial(1, 0.5)]}, ARGUMENTS)["target_met"]
+
+
+def test_parts_are_kept_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    benchmark.keep(speed={"trials_per_hour": {"stock": 20.0}})
+    benchmark.keep(gain={"n_trials": 30})
+    stored = json.loads((tmp_path / "search.json").read_text())
+    assert stored["speed"]["trials_per_hour"] == {"stock": 20.0}
+    assert stored["gain"]["n_trials"] == 30
+    assert stored["note"].startswith("Speed: the same settings, drawn at random")
