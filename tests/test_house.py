@@ -38,6 +38,7 @@ PUBLIC = [
     "Predictions",
     "TextClassifier",
     "__version__",
+    "advise",
     "audit",
     "bench",
     "compare",
@@ -46,9 +47,11 @@ PUBLIC = [
     "explain",
     "export",
     "fetch",
+    "leaderboard",
     "load",
     "predict",
     "score",
+    "search",
     "serve",
     "stress",
     "train",
@@ -119,14 +122,17 @@ class TestLightImports:
             ("evaluate",),
             ("predict",),
             ("score",),
+            ("search",),
             ("fetch",),
             ("encoders",),
             ("audit",),
             ("bench",),
             ("compare",),
             ("distill",),
+            ("leaderboard",),
             ("stress",),
             ("export",),
+            ("advise",),
             ("report",),
         ],
         ids=" ".join,
@@ -153,14 +159,15 @@ class TestRecipes:
     RECIPES = sorted((ROOT / "recipes").glob("*"))
 
     def test_how_many_there_are(self):
-        assert [path.name for path in self.RECIPES] == ["imdb-distilbert.yaml", "imdb-minilm.yaml", "imdb-mpnet.yaml"]
+        names = ["imdb-distilbert.yaml", "imdb-full.yaml", "imdb-minilm.yaml", "imdb-mpnet.yaml"]
+        assert [path.name for path in self.RECIPES] == names
 
     @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
     def test_each_is_understood(self, path):
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         settings = resolve(from_recipe(values, str(path)))
         assert settings.data.data == "imdb"
-        assert settings.data.train_size == 1000
+        assert settings.data.train_size == (None if path.stem == "imdb-full" else 1000)
         assert values.keys() <= settings_fields().keys()
 
     def test_the_distilbert_recipe_is_the_original_project(self):

@@ -11,6 +11,7 @@ import click
 
 from matinee._version import __version__
 from matinee.cli import terminal
+from matinee.cli.advise import advise
 from matinee.cli.audit import audit
 from matinee.cli.bench import bench
 from matinee.cli.compare import compare
@@ -20,9 +21,11 @@ from matinee.cli.evaluate import evaluate
 from matinee.cli.explain import explain
 from matinee.cli.export import export
 from matinee.cli.fetch import fetch
+from matinee.cli.leaderboard import leaderboard
 from matinee.cli.predict import predict
 from matinee.cli.report import report
 from matinee.cli.score import score
+from matinee.cli.search import search
 from matinee.cli.serve import serve
 from matinee.cli.stress import stress
 from matinee.cli.train import train
@@ -44,12 +47,15 @@ def cli() -> None:
 
 
 for command in (
+    advise,
     audit,
     train,
     distill,
+    search,
     evaluate,
     report,
     compare,
+    leaderboard,
     stress,
     predict,
     score,

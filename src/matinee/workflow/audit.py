@@ -153,7 +153,7 @@ def audit_dataset(dataset: Dataset, settings: Settings, *, judged_at_most: int |
 def _audit(rows: Rows, name: str, settings: Settings, judge: Judge, **more: Any) -> Audit:
     from matinee.data.audit import audit_rows
 
-    return audit_rows(rows, name, judge=judge, tokens=_token_lengths(rows.texts, settings), **more)
+    return audit_rows(rows, name, judge=judge, tokens=token_lengths(rows.texts, settings), **more)
 
 
 def _check_ignored(ignore: Sequence[str]) -> None:
@@ -245,7 +245,7 @@ def _judged_by_run(rows: Rows, groups: NDArray[np.int64], *, folder: RunFolder) 
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def _token_lengths(texts: Sequence[str], settings: Settings) -> TokenLengths | str:
+def token_lengths(texts: Sequence[str], settings: Settings) -> TokenLengths | str:
     """Return how many tokens the encoder makes of the texts, of a sample where they are many, or why nobody knows."""
     from matinee.data.audit import TokenLengths
     from matinee.model.encoders import check_known

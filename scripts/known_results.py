@@ -1,0 +1,210 @@
+"""Write what `matinee advise` knows of encoders: src/matinee/workflow/known/results.json, from benchmarks/results/.
+
+python scripts/known_results.py            write it
+python scripts/known_results.py --check    exit 1 where it differs from what would be written
+
+Benchmarks that were not run yet are left out. Times are turned into seconds for a token that is read once, so that trainings of other
+lengths, sizes and epochs can be told from them: `matinee.workflow.known.readings` says how many readings a training is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from matinee.core.schema import Layer, resolve
+from matinee.core.settings import LINEAR, Settings
+from matinee.workflow.known import RESULTS, readings
+from matinee.workflow.recipes import read_recipe
+
+STORED = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+
+# Stages of a run that make the classifier (of a linear one the last).
+LEARNING = ("tokenising", "fitted head", "fine-tuning", "calibrating")
+
+# What benchmarks/accuracy.py calls the classifiers that are matinee's.
+ARMS = {"matinee": "minilm", "mpnet": "mpnet", "tfidf": "tfidf", "nblr": "nblr"}
+
+# Two standard errors in 95 of 100 cases.
+Z = 1.96
+
+
+class Collected:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.paces: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.memory: list[dict[str, Any]] = []
+        self.lengths = stored("lengths")
+
+    def accuracy(self, source: str, encoder: str, size: int, figures: dict[str, Any], **about: Any) -> None:
+        """Take in an accuracy: `mean`, over seeds from `min` to `max`, or with `low` and `high` of an interval."""
+        mean, n_test = float(figures["mean"] if "mean" in figures else figures["value"]), about.get("n_test")
+        error = Z * math.sqrt(mean * (1 - mean) / n_test) if n_test else 0.0
+        low = figures.get("low", min(figures.get("min", mean), mean - error))
+        high = figures.get("high", max(figures.get("max", mean), mean + error))
+        ends = {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
+        self.rows.append({"data": "imdb", "encoder": encoder, "size": size, **about, **ends, "from": source})
+
+    def time(self, source: str, settings: Settings, seconds: float, n_readings: float) -> None:
+        """Take in how long so many readings took."""
+        encoder = settings.model.encoder
+        tokens = self.tokens(settings)
+        if tokens and seconds:
+            pace = float(f"{seconds / n_readings / tokens:.3g}")
+            self.paces[encoder].append({"seconds_per_token": pace, "from": source})
+
+    def tokens(self, settings: Settings) -> float | None:
+        """Return how many tokens of a review are read; a linear classifier reads all."""
+        if self.lengths is None:
+            return None
+        if settings.model.encoder in LINEAR:
+            return float(self.lengths["tokens"])
+        found = self.lengths["by_max_length"].get(str(settings.text.max_length))
+        return float(found["tokens"]) if found else None
+
+    def peak(self, source: str, encoder: str, size: int, gigabytes: float) -> None:
+        """Take in how much memory a training took."""
+        self.memory.append({"encoder": encoder, "size": size, "gb": round(gigabytes, 2), "from": source})
+
+
+def stored(name: str) -> dict[str, Any] | None:
+    """Return a stored result, None where there is none."""
+    path = STORED / f"{name}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found
+
+
+def flagship(found: Collected, name: str = "imdb-minilm") -> None:
+    """Read benchmarks/imdb.py: minilm, its frozen features, and tf-idf from 1,000 labels."""
+    document = stored(name)
+    if document is None:
+        return
+    settings, runs = resolve(read_recipe(document["recipe"])), document["runs"]
+    size, n_test = int(settings.data.train_size or 0), runs[0]["classifier"]["n"]
+    about = {"n_seeds": len(runs), "n_test": n_test}
+    scores = document["summary"]["accuracy"]
+    for predictor, encoder, more in (
+        ("classifier", settings.model.encoder, {}),
+        ("frozen_features", settings.model.encoder, {"frozen": True}),
+        ("tfidf", "tfidf", {}),
+    ):
+        found.accuracy(name, encoder, size, scores[predictor], **about, **more)
+    n_validation = int(settings.data.validation_size or 0)
+    for of, seconds in (
+        (settings, [learning(run["stages"]) for run in runs]),
+        (resolve(Layer({"encoder": "tfidf"})), [run["stages"]["baseline"] for run in runs]),
+    ):
+        found.time(name, of, median(seconds), readings(of, size, n_validation, n_test))
+    found.peak(name, settings.model.encoder, size, document["summary"]["peak_memory_gb_max"])
+
+
+def full(found: Collected, name: str = "full") -> None:
+    """Read benchmarks/full.py: minilm, and tf-idf, from all reviews."""
+    document = stored(name)
+    if document is None:
+        return
+    settings = resolve(read_recipe(document["recipe"]), Layer(document["settings"]))
+    n, encoder = document["splits"], settings.model.encoder
+    about = {"n_seeds": 1, "n_test": n["test"]}
+    for predictor, of in (("classifier", encoder), ("tfidf", "tfidf")):
+        found.accuracy(name, of, n["train"], document[predictor]["accuracy"], **about)
+    n_readings = readings(settings, n["train"], n["validation"], n["test"])
+    found.time(name, settings, learning(document["stages"]), n_readings)
+    found.peak(name, encoder, n["train"], document["peak_memory_gb"])
+
+
+def board(found: Collected, name: str = "leaderboard") -> None:
+    """Read benchmarks/leaderboard.py: a row for each encoder and number of labels."""
+    document = stored(name)
+    if document is None:
+        return
+    document = document.get("board", document)
+    own = {each["name"]: each["settings"] for each in document["encoders"]}
+    for row in document["rows"]:
+        if row["accuracy"]["mean"] is None:
+            continue  # no cell of it is complete yet
+        encoder, size, n_test = row["encoder"], row["size"], document["n_test"]
+        found.accuracy(name, encoder, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=n_test)
+        settings = resolve(Layer({**own[encoder], "encoder": encoder}))
+        n_readings = readings(settings, size, max(1, round(size / 5)), n_test)
+        # Small trainings are mostly what any training takes at least.
+        largest = max(other["size"] for other in document["rows"] if other["encoder"] == encoder)
+        if row.get("training_seconds") and size == largest:
+            found.time(name, settings, row["training_seconds"], n_readings)
+        if row.get("peak_memory_mb"):
+            found.peak(name, encoder, size, row["peak_memory_mb"] / 1000)
+
+
+def grid(found: Collected, name: str = "accuracy") -> None:
+    """Read benchmarks/accuracy.py: matinee's own classifiers from few labels to many."""
+    document = stored(name)
+    if document is None:
+        return
+    for row in document["summary"]:
+        if row["arm"] in ARMS:
+            about = {"n_seeds": row["n_seeds"], "n_test": document["test_texts"]}
+            found.accuracy(name, ARMS[row["arm"]], row["size"], row["accuracy"], **about)
+
+
+def speed(found: Collected, name: str = "train-speed") -> None:
+    """Read benchmarks/train_speed.py: seconds of an epoch, without and with frozen layers."""
+    document = stored(name)
+    if document is None:
+        return
+    texts = document["texts"]
+    for encoder, of in document["encoders"].items():
+        for arm, freeze in (("matinee", None), ("two frozen layers", 2)):
+            values = {"encoder": encoder, "max_length": texts["max_length"], "freeze": freeze, "epochs": 1}
+            settings = resolve(Layer(values))
+            # The steps of an epoch alone: no head, no evaluation.
+            alone = readings(settings, texts["epoch"], 0) - texts["epoch"]
+            found.time(name, settings, of["seconds_per_epoch"][arm]["median"], alone)
+
+
+def learning(stages: dict[str, float]) -> float:
+    """Return the seconds of the stages that make the classifier."""
+    return sum(stages.get(stage, 0.0) for stage in LEARNING)
+
+
+def collected() -> dict[str, Any]:
+    """Return what results.json holds."""
+    found = Collected()
+    for read in (flagship, grid, board, full, speed):
+        read(found)
+    speeds = stored("train-speed") or {}
+    return {
+        "format": 1,
+        "machine": speeds.get("machine", {}),
+        "gflops": speeds.get("peak_gflops", {}),
+        "accuracy": sorted(
+            found.rows, key=lambda row: (row["encoder"], row["size"], bool(row.get("frozen")), row["from"])
+        ),
+        "paces": dict(sorted(found.paces.items())),
+        "memory": sorted(found.memory, key=lambda row: (row["encoder"], row["size"], row["from"])),
+    }
+
+
+def main() -> int:
+    """Write the file, or say whether it is fresh."""
+    parser = argparse.ArgumentParser(description="Write what `matinee advise` knows of encoders.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the file is stale")
+    text = json.dumps(collected(), indent=2) + "\n"
+    if parser.parse_args().check:
+        if RESULTS.is_file() and RESULTS.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{RESULTS.name} is stale: run python scripts/known_results.py", file=sys.stderr)
+        return 1
+    RESULTS.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What is known of encoders: fresh, from stored files alone, and asked for in a way that invents nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from matinee.core.schema import Layer, resolve
+from matinee.training import evaluations, head
+from matinee.workflow import known as room
+from matinee.workflow.known import Known, known, readings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_file_is_what_the_stored_results_make():
+    command = [sys.executable, str(ROOT / "scripts" / "known_results.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_row_names_a_stored_result():
+    stored = json.loads(room.RESULTS.read_text(encoding="utf-8"))
+    named = [*stored["accuracy"], *(pace for paces in stored["paces"].values() for pace in paces)]
+    assert named
+    assert {row["from"] for row in named} <= {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    assert all(0.5 < row["low"] <= row["mean"] <= row["high"] < 1 for row in stored["accuracy"])
+
+
+def test_the_flagship_is_as_the_benchmark_has_it():
+    document = json.loads((ROOT / "benchmarks" / "results" / "imdb-minilm.json").read_text(encoding="utf-8"))
+    expected = known().expected("minilm", 1000)
+    (row,) = [row for row in expected.rests_on if row["from"] == "imdb-minilm"]
+    assert row["mean"] == document["summary"]["accuracy"]["classifier"]["mean"]
+    assert (row["n_seeds"], row["n_test"]) == (len(document["runs"]), document["runs"][0]["classifier"]["n"])
+    assert row["low"] <= document["summary"]["accuracy"]["classifier"]["min"]
+
+
+def test_numbers_that_training_has_too_are_the_same():
+    assert room.HEAD_TEXTS == head.HEAD_TEXTS
+    assert room.TEXTS_BETWEEN == evaluations.TEXTS_BETWEEN
+
+
+def row(size, mean, encoder="bert", **more):
+    return {"encoder": encoder, "size": size, "mean": mean, "low": mean - 0.01, "high": mean + 0.01, **more}
+
+
+ROWS = (row(200, 0.80), row(1000, 0.85), row(1000, 0.87), row(5000, 0.90), row(1000, 0.7, frozen=True))
+MEMORY = [{"encoder": "bert", "size": size, "gb": gb} for size, gb in ((1000, 2.6), (1000, 2.5), (20_000, 6.1))]
+STORED = Known(ROWS, {"bert": [{"seconds_per_token": 1e-4}, {"seconds_per_token": 3e-4}]}, MEMORY, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("n_labels", "low", "high", "rests_on"),
+    [
+        (1000, 0.84, 0.88, [1000, 1000]),
+        (1200, 0.84, 0.88, [1000, 1000]),
+        (2500, 0.84, 0.91, [1000, 1000, 5000]),
+        (400, 0.79, 0.88, [200, 1000, 1000]),
+        (100, None, 0.81, [200]),
+        (50_000, 0.89, None, [5000]),
+    ],
+)
+def test_what_to_expect_lies_between_what_is_stored(n_labels, low, high, rests_on):
+    expected = STORED.expected("bert", n_labels)
+    assert [each["size"] for each in expected.rests_on] == rests_on
+    assert (expected.low, expected.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_nothing_is_expected_of_what_was_never_measured():
+    assert STORED.expected("roberta", 1000) is None
+    assert STORED.rank("roberta", 1000) is None
+    assert STORED.seconds("roberta", 1000) is None
+    assert STORED.expected("bert", 1000, frozen=True).rests_on == (ROWS[-1],)
+
+
+def test_times_are_as_far_apart_as_they_were():
+    assert STORED.seconds("bert", 1e6) == (pytest.approx(100), pytest.approx(300))
+    assert STORED.rank("bert", 900) == pytest.approx(0.86)
+
+
+@pytest.mark.parametrize(("n_labels", "gigabytes"), [(300, 2.6), (1000, 2.6), (12_000, 6.1)])
+def test_memory_is_that_of_the_nearest_number_of_labels(n_labels, gigabytes):
+    assert STORED.memory_gb("bert", n_labels) == gigabytes
+    assert STORED.memory_gb("roberta", n_labels) is None
+
+
+class TestReadings:
+    def test_of_the_recipe(self):
+        settings = resolve(Layer({"epochs": 3}))
+        head_, training, evaluated, calibrated = 1000 + 200 + 2000, 3 * 3 * 1000, 4 * 200, 2 * 200
+        assert readings(settings, 1000, 200, 2000) == head_ + training + evaluated + calibrated
+        assert readings(settings, 1000, 200, 2000, scored=True) == readings(settings, 1000, 200, 2000) + 2 * 2000
+
+    def test_frozen_layers_cost_a_forward_pass(self):
+        all_, some = (readings(resolve(Layer({"freeze": freeze})), 1000, 200) for freeze in (None, 3))
+        assert all_ - some == pytest.approx(3 * 1000 * 3 * (1 - 2 / 3))
+        assert readings(resolve(Layer({"freeze": "all"})), 1000, 200) == 1000 + 200 + 2 * 200
+
+    def test_of_many_texts_the_head_reads_a_sample_and_epochs_are_evaluated_within(self):
+        settings = resolve(Layer({"epochs": 2}))
+        assert readings(settings, 22_000, 1000) == 5000 + 1000 + 2 * 3 * 22_000 + 11 * 1000 + 2 * 1000
+
+    def test_a_linear_classifier_reads_each_text_once(self):
+        assert readings(resolve(Layer({"encoder": "tfidf"})), 1000, 200, 2000) == 3200
