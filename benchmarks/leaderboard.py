@@ -104,14 +104,16 @@ def read(path):
 def show(board):
     """Print the table."""
     print(
-        f"{'labels':>6} {'encoder':<12}{'seeds':>5}  {'accuracy':<24}{'log-loss':>8}{'train s':>9}{'texts/s':>9}{'MB':>7}"
+        f"{'labels':>6} {'encoder':<12}{'seeds':>5}  {'accuracy':<24}{'F1':>8}{'log-loss':>9}{'train s':>9}{'texts/s':>9}{'MB':>7}"
     )
     for row in board["rows"]:
         accuracy = row["accuracy"]
         spread = f"{accuracy['mean']:.4f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+        f1 = row.get("f1", {}).get("mean")
         seconds = "" if row["training_seconds"] is None else f"{row['training_seconds']:.1f}"
         print(
-            f"{row['size']:>6} {row['encoder']:<12}{row['n_seeds']:>5}  {spread:<24}{row['log_loss']:>8.4f}{seconds:>9}"
+            f"{row['size']:>6} {row['encoder']:<12}{row['n_seeds']:>5}  {spread:<24}"
+            f"{'' if f1 is None else f'{f1:.4f}':>8}{row['log_loss']:>9.4f}{seconds:>9}"
             f"{row['texts_per_second']:>9.0f}{row['peak_memory_mb'] or 0:>7.0f}"
         )
     for cell in board["cells"]:

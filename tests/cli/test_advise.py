@@ -23,6 +23,12 @@ def test_everything_as_json_and_the_recipe(tiny_csv, tmp_path, capsys):
     assert matinee(arguments) == 0
 
 
+def test_a_recipe_with_a_space_in_its_name_can_be_copied(tiny_csv, tmp_path, capsys):
+    recipe = tmp_path / "my recipe.yaml"
+    assert matinee(["advise", str(tiny_csv), "--offline", "--output", str(recipe)]) == 0
+    assert capsys.readouterr().out.endswith(f"for `matinee train --recipe '{recipe}'`\n")
+
+
 def test_wrong_input_is_one_line(tmp_path, tiny_csv, capsys):
     assert matinee(["advise", str(tmp_path / "none.csv")]) == 2
     assert matinee(["advise", str(tiny_csv), "--budget", "-3"]) == 2

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from matinee.cli.leaderboard import _show_ahead
 from matinee.cli.main import run as matinee
 
 
@@ -17,6 +18,9 @@ def test_a_board_in_the_terminal_and_as_json(tiny_csv, tmp_path, capsys):
     shown = capsys.readouterr()
     for part in (
         "24 labels; 24 test texts",
+        "F1",
+        "would be right for ",
+        "another seed may turn this",
         "Texts/s",
         "distilbert is skipped: ",
         "4,000 labels are left out: ",
@@ -58,3 +62,14 @@ def test_a_mistake_is_one_clear_line_and_exit_2(arguments, part, tiny_csv, tmp_p
     assert part in shown.err
     assert not shown.out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("flat_fits", "gain"), [(True, "at most +3.0"), (False, "+2.0 [+0.0, +3.0]")])
+def test_what_more_labels_would_bring_is_not_promised(flat_fits, gain, capsys):
+    step = {"more": 500, "accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}, "is_guess": False}
+    step["gain"] = {"value": 0.02, "low": 0.0, "high": 0.03}
+    _show_ahead([{"encoder": "tfidf", "flat_fits": flat_fits, "ahead": [step]}])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert gain in shown
+    assert ("+0.0" in shown) != flat_fits
+    assert "cannot fall" in shown

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from matinee.core.wording import duration_in_words
+from matinee.core.wording import duration_in_words, rate_in_words
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ from matinee.core.wording import duration_in_words
 )
 def test_durations_are_no_more_exact_than_they_can_be_known(seconds, words):
     assert duration_in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(0.314, "0.31"), (2, "2"), (2.49, "2.5"), (9.96, "10"), (47.4, "47"), (1234.5, "1,200"), (98_765, "99,000")],
+)
+def test_rates_have_two_digits(rate, words):
+    assert rate_in_words(rate) == words

@@ -64,6 +64,7 @@ def test_two_sizes_are_no_curve():
         found = learning_curve(answers(np.random.default_rng(0), PowerLaw(0, 1, 0.3), sizes=sizes))
         assert (found["fit"], found["ahead"]) == (None, [])
         assert words in found["reason"]
+        assert found["flat_fits"] is False
 
 
 class TestAhead:
@@ -108,3 +109,19 @@ class TestAhead:
     def test_all_right_or_all_wrong_is_no_error(self, right):
         found = learning_curve({size: np.full((2, 30), right) for size in SIZES})
         assert found["ahead"][0]["accuracy"]["value"] == float(right)
+
+
+class TestFlat:
+    """No gain is below 0, so that whether labels have brought anything so far is another question."""
+
+    @pytest.mark.parametrize(("law", "is_flat"), [(PowerLaw(0.2, 0, 0.3), True), (PowerLaw(0.05, 2, 0.45), False)])
+    def test_whether_labels_have_brought_anything(self, law, is_flat):
+        chance = np.random.default_rng(5)
+        found = [learning_curve(answers(chance, law), [500], seed=n)["flat_fits"] for n in range(20)]
+        assert sum(found) >= 17 if is_flat else not any(found)
+
+    def test_errors_that_grow_are_flat(self):
+        easy = np.arange(400) / 400
+        found = learning_curve({size: easy[None] < share for size, share in zip(SIZES, (0.9, 0.8, 0.7), strict=True)})
+        assert found["flat_fits"] is True
+        assert found["ahead"][0]["gain"]["low"] == 0

@@ -72,6 +72,22 @@ def test_pairs_rest_on_the_seeds_that_both_have(board):
     (pair,) = [p for p in standings(cells, answers, order)["pairs"] if (p["size"], p["second"]) == (900, "slow")][:1]
     expected = answers["quick", 900, 0].mean() - answers["slow", 900, 0].mean()
     assert pair["gain"]["value"] == pytest.approx(expected)
+    assert pair["n_seeds"] == 1
+
+
+def test_rows_have_the_mean_of_f1(board):
+    cells, answers, order = board
+    f1 = {0: 0.2, 1: 0.4, 2: 0.6, 3: None}
+    cells = [{**one, "f1": {"value": f1[one["seed"]], "low": None, "high": None}} for one in cells]
+    assert standings(cells, answers, order)["rows"][0]["f1"] == {"mean": pytest.approx(0.4)}
+
+
+def test_one_training_each_makes_none_the_better(board):
+    cells, answers, order = board
+    kept = {key: of for key, of in answers.items() if key[2] == 0}
+    pairs = standings([one for one in cells if one["seed"] == 0], kept, order)["pairs"]
+    assert min(pair["p_adjusted"] for pair in pairs) < 0.001
+    assert {(pair["n_seeds"], pair["better"]) for pair in pairs} == {(1, None)}
 
 
 def test_curves_follow_the_rows(board):
@@ -93,6 +109,7 @@ def test_nothing_measured_is_a_board_too():
         "curves": [],
         "pairs": [],
         "verdict": "Nothing is measured yet.",
+        "telling_size": None,
     }
 
 
@@ -114,7 +131,9 @@ class TestVerdict:
                 pair["gain"] = {"value": -0.01, "low": -0.08, "high": 0.06}
         said = verdict(rows, pairs)
         assert "take" not in said
-        assert "cannot be told apart from middle (1.0 [-6.0, 8.0] points): more seeds" in said
+        assert "cannot be told apart from middle (1.0 [-6.0, 8.0] points): more test texts would tell" in said
+        rows[-1]["accuracy"]["max"] += 0.01
+        assert "points): more seeds or test texts would tell" in verdict(rows, pairs)
 
     def test_one_encoder_has_no_rival(self):
         found = standings([cell("tfidf", 100, 0)], {("tfidf", 100, 0): right(0.8)}, ["tfidf"])
@@ -132,3 +151,81 @@ class TestVerdict:
         said = standings([{**one, "training_seconds": None} for one in cells], answers, order)["verdict"]
         assert "of training" not in said
         assert "as fast" not in said
+
+    def test_one_training_each_recommends_nothing(self, board):
+        cells, answers, order = board
+        kept = {key: of for key, of in answers.items() if key[2] == 0}
+        said = standings([one for one in cells if one["seed"] == 0], kept, order)["verdict"]
+        assert said.startswith("With 900 labels slow is ahead so far: 90.0 %")
+        assert "In one training each it is " in said
+        assert "points ahead of quick" in said
+        assert "another seed may turn this" in said
+        assert "take" not in said
+        assert "behind" not in said
+        assert "most accurate" not in said
+
+    def test_one_training_alone_says_nothing_of_other_seeds(self):
+        found = standings([cell("tfidf", 100, 0)], {("tfidf", 100, 0): right(0.8)}, ["tfidf"])
+        assert "another seed may turn this" in found["verdict"]
+
+    def test_a_lucky_seed_that_others_lack_ranks_nobody_first(self, board):
+        """The quick one was trained with one seed alone, on which all are good."""
+        shares = {"slow": (0.7, 0.7, 0.95), "quick": (0.85,)}
+        answers = {(name, 900, 2 - n): right(of[-1 - n], n) for name, of in shares.items() for n in range(len(of))}
+        found = standings([cell(*key) for key in answers], answers, ["quick", "slow"])
+        assert max(found["rows"], key=lambda row: row["accuracy"]["mean"])["encoder"] == "quick"
+        assert found["verdict"].startswith("With 900 labels slow is ahead so far, by the seeds that it shares")
+        assert "it is 10.0 [" in found["verdict"]
+        assert "-" not in found["verdict"].split("points ahead")[0]
+
+    def test_one_that_is_certainly_better_is_never_behind(self, board):
+        """A third encoder with a single seed makes all share that one, on which the worse is ahead."""
+        answers = {("good", 900, seed): right(0.9, 1) for seed in range(5)}
+        answers |= {("bad", 900, seed): right(0.7 if seed else 0.92, 1) for seed in range(5)}
+        answers |= {("new", 900, 0): right(0.6, 1)}
+        rows, pairs = (
+            standings([cell(*key) for key in answers], answers, ["bad", "new", "good"])[name]
+            for name in ("rows", "pairs")
+        )
+        for pair in pairs:
+            if {pair["first"], pair["second"]} == {"good", "bad"}:
+                pair |= {"better": "good", "gain": {"value": -0.15, "low": -0.2, "high": -0.1}}
+        said = verdict(rows, pairs, {"bad": 0.92, "good": 0.9, "new": 0.6})
+        assert said.startswith("With 900 labels good is the most accurate: 90.0 %")
+        assert "bad is 15.0 [10.0, 20.0] points behind" in said
+
+    def test_without_a_common_seed_nothing_is_compared(self):
+        answers = {("one", 100, 0): right(0.8), ("other", 100, 1): right(0.7)}
+        said = standings([cell(*key) for key in answers], answers, ["one", "other"])["verdict"]
+        assert "Not compared with other: no seed in common." in said
+        assert "points" not in said
+
+    def test_equals_are_level_and_the_quicker_is_named_first(self, board):
+        cells, answers, order = board
+        answers = {key: answers["slow", *key[1:]] if key[0] == "middle" else of for key, of in answers.items()}
+        said = standings(cells, answers, order)["verdict"]
+        assert said.startswith("With 900 labels middle and slow are level: 90.0 %")
+        assert "seeds" not in said
+        assert "cannot be told" not in said
+        assert "take" not in said
+
+    @pytest.mark.parametrize(
+        ("share", "words"),
+        [
+            (0.86, None),
+            (0.89, "As far as can be told that is no better than always answering no, which is right for 89.0 %"),
+            (0.96, "That is no better than always answering no, which is right for 96.0 % of the test texts."),
+        ],
+    )
+    def test_one_answer_for_all_texts_is_a_rival(self, board, share, words):
+        said = standings(*board, ("no", share))["verdict"]
+        assert ("always answering" in said) == (words is not None)
+        assert words is None or words in said
+        assert ("take middle" in said) == (words is None)
+
+    def test_the_size_that_it_is_about_is_told(self, board):
+        cells, answers, order = board
+        started = [one for one in cells if one["size"] < 900 or one["encoder"] == "quick"]
+        kept = {key: of for key, of in answers.items() if key[1] < 900 or key[0] == "quick"}
+        assert standings(started, kept, order)["telling_size"] == 300
+        assert standings(cells, answers, order)["telling_size"] == 900

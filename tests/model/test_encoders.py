@@ -31,6 +31,14 @@ def test_offline_never_fetches():
         locate("minilm")
 
 
+def test_offline_names_what_to_fetch():
+    with hub.offline():
+        with pytest.raises(NotAvailableError, match=r"`matinee fetch bert` once.*enough for minilm"):
+            locate("bert")
+        with pytest.raises(NotAvailableError, match=r"`matinee fetch mpnet` once with a network\.$"):
+            locate("mpnet")
+
+
 def test_pickled_weights_are_refused(tiny_encoder, tmp_path):
     (tmp_path / "config.json").write_text((tiny_encoder / "config.json").read_text())
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")

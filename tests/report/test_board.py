@@ -14,7 +14,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 from matinee.report import render_board, write_board_figures
-from matinee.report.board_charts import brief, cost_chart, curve_charts, curves_chart, looks
+from matinee.report.board_charts import breaks, brief, cost_chart, curve_charts, curves_chart, looks
 from matinee.report.board_figures import AccuracyTime, LearningCurves
 from matinee.report.placings import curves_of, encoders_of, placings_of
 
@@ -47,18 +47,18 @@ class TestWhatItSays:
         [
             "data imdb · 3 encoders · 200, 1,000, 5,000 training texts · 3 seeds each",
             "Take mpnet where half an hour of training is nothing; else minilm.",
-            "Most accurate mpnet 93.1% right with 5,000 training texts",
-            "Quickest to train tfidf 24 s, 86.7% right",
-            "Quickest to answer tfidf 900 texts a second, 86.7% right",
-            "mpnet the best here 93.1% 91.6% to 94.6% 2.6 h 4.2 3.9 GB 440 MB 0.330 2.1",
-            "minilm perhaps as good as the best 90.2%",
-            "tfidf 6.4 points behind 86.7%",
-            "tfidf 17.3 points behind; 2 of 3 seeds 73.0%",
+            "Most accurate mpnet 93.1 % right with 5,000 training texts",
+            "Quickest to train tfidf 24 s, 86.7 % right",
+            "Quickest to answer tfidf 900 texts a second, 86.7 % right",
+            "mpnet the best here 93.1 % 91.6 % to 94.6 % 2.6 h 4.2 3.9 GB 440 MB 0.330 2.1",
+            "minilm perhaps as good as the best 90.2 %",
+            "tfidf 6.4 points behind 86.7 %",
+            "tfidf 17.3 points behind; 2 of 3 seeds 73.0 %",
             "mpnet is better than tfidf; minilm is better than tfidf; mpnet and minilm cannot be told apart on so many texts.",
             "mpnet cannot be told from minilm +2.9 points +1.4 to +4.4 0.200",
             "minilm better than tfidf +3.5 points +2.0 to +5.0 <0.001",
             "minilm: error = 0.070 + 1.1 × n −0.43",
-            "500 5,500 +0.1",
+            "minilm +0.1 −1.1 to +1.4 500 5,500 90.3 %",
             "a guess",
             "bert its weights are not here, and the hub cannot be reached",
             "tfidf, 200 texts, seed 0 its process was ended: out of memory",
@@ -113,8 +113,138 @@ class TestWhatItSays:
         del found["encoders"][-1]
         assert "Nothing: every training that was asked for is on this board." in words_of(found)
 
+    def test_what_was_left_out_or_is_still_to_do_is_missing(self):
+        found = board(cells=[], n_left=4, left_out=[{"size": 20_000, "reason": "there are 12,000 texts"}])
+        del found["encoders"][-1]
+        words = words_of(found)
+        assert "4 trainings asked for, and still to be done" in words
+        assert "20,000 training texts there are 12,000 texts" in words
+        assert "Nothing: every training" not in words
+
+    @pytest.mark.parametrize(
+        ("telling", "tile"),
+        [
+            (1000, "Most accurate mpnet 92.2 % right with 1,000 training texts"),
+            (7, "Most accurate mpnet 93.1 % right with 5,000 training texts"),
+        ],
+    )
+    def test_tiles_are_of_the_size_of_the_verdict(self, telling, tile):
+        assert tile in words_of(board(telling_size=telling))
+
+    def test_no_tile_praises_an_encoder_that_stands_alone(self):
+        found = board()
+        found["rows"] = [row for row in found["rows"] if row["size"] < 5000 or row["encoder"] == "tfidf"]
+        assert "Most accurate" not in words_of(found)
+        assert "Most accurate mpnet" in words_of({**found, "telling_size": 1000})
+
+    def test_encoders_that_are_level_share_a_tile(self):
+        found = board()
+        for row in found["rows"][-2:]:
+            row["accuracy"]["mean"] = 0.9
+        assert "Most accurate minilm and mpnet 90.0 % right" in words_of(found)
+
+    @pytest.mark.parametrize(("rate", "is_told"), [(451.0, False), (449.0, True)])
+    def test_rates_that_are_close_name_nobody(self, rate, is_told):
+        found = board()
+        found["rows"][-2]["texts_per_second"] = rate
+        assert ("Quickest to answer tfidf 900 texts a second" in words_of(found)) is is_told
+        assert "450 1.5 GB" in words_of(found)
+
     def test_the_same_board_gives_the_same_page(self):
         assert render_board(board()) == render_board(copy.deepcopy(board()))
+
+
+class TestOneTraining:
+    """With one seed no interval and no paired test holds for other seeds, and the page says so."""
+
+    def test_no_word_promises_other_seeds(self):
+        found = board(seeds=[0])
+        for row in found["rows"]:
+            row["n_seeds"] = 1
+        words = words_of(found)
+        for said in (
+            "bar is the 95 % interval, of one training each: for other test texts alone.",
+            "by one training each. Its interval holds the true value with 95 % confidence for other test texts alone",
+            "in a band for other test texts alone: there was one training each",
+            "Most accurate so far mpnet 93.1 % right with 5,000 training texts, one training each",
+            "tfidf 6.4 points behind in one training each",
+            "minilm did better than tfidf +3.5 points",
+            "mpnet did better than tfidf; minilm did better than tfidf; mpnet and minilm cannot be told apart by one training each.",
+            "One training each: this holds for other test texts alone; another seed may turn it.",
+        ):
+            assert said in words
+        for never in ("for other seeds", "95 times in 100", " is better than "):
+            assert never not in words
+
+    def test_a_board_under_way_says_which_rows_rest_on_one(self):
+        found = board()
+        for row in found["rows"]:
+            row["n_seeds"] = 1 if row["encoder"] == "mpnet" else 3
+        words = words_of(found)
+        for said in (
+            "and for other seeds; of a row with one seed, for other test texts alone: another seed may turn it",
+            "of one training alone, for other test texts alone",
+            "as they did, less often where one training alone stands behind a point",
+            "mpnet the best here; 1 of 3 seeds",
+            "Most accurate so far mpnet",
+            "mpnet did better than tfidf; minilm is better than tfidf",
+            "“Did better” rests on one training each: this holds for other test texts alone",
+        ):
+            assert said in words
+
+    def test_a_pair_knows_its_seeds_itself(self):
+        """Encoders that have three seeds each may share one alone."""
+        found = board()
+        found["pairs"][-2]["n_seeds"] = 1
+        assert "mpnet did better than tfidf; minilm is better than tfidf" not in words_of(board())
+        assert "mpnet did better than tfidf +6.4" in words_of(found)
+
+    def test_many_encoders(self):
+        pairs = [
+            {"size": 200, "first": "a", "second": two, "gain": {"value": 0.01}, "better": better, "n_seeds": n}
+            for two, n, better in (("b", 1, "a"), ("c", 3, "a"), ("d", 3, None), ("e", 1, None))
+        ]
+        assert (
+            "On so many texts it cannot be told from d. By one training each it cannot be told from e. "
+            "It is better than c. It did better than b. “Did better” rests"
+        ) in words_of(board(pairs=pairs))
+
+
+class TestRareLabels:
+    def test_f1_and_the_most_frequent_label(self):
+        found = board(majority_share=0.9, majority_label="spam")
+        for row in found["rows"]:
+            row["f1"] = {"mean": 0.412}
+        words = words_of(found)
+        for said in (
+            "Always answering spam would get 90.0 % of the test texts right.",
+            "mpnet the best here 93.1 % 91.6 % to 94.6 % 0.412 2.6 h",
+            "minilm perhaps as good as the best; no better than always answering spam 90.2 %",
+            "F1: of the positive label where there are two",
+        ):
+            assert said in words
+        assert "no better than always answering spam 93.1 %" not in words
+
+    def test_without_them_nothing_is_said(self):
+        words = words_of(board())
+        assert "F1" not in words
+        assert "lways answering" not in words
+        assert "always answering the most frequent label" in words_of(board(majority_share=0.9))
+
+
+class TestMoreLabels:
+    def test_the_lower_end_is_no_promise(self):
+        words = words_of(board())
+        assert "The curve cannot fall: the lower end of a gain says how little there may be" in words
+        assert "at most" not in words.lower()
+
+    def test_where_no_gain_fits_as_well_the_most_is_told(self):
+        found = board()
+        (curve,) = (curve for curve in found["curves"] if curve["encoder"] == "minilm")
+        curve["flat_fits"] = True
+        words = words_of(found)
+        assert "minilm at most +1.4 500 5,500" in words
+        assert "At most: no gain at all fits what was measured as well." in words
 
 
 class TestCharts:
@@ -166,6 +296,38 @@ class TestCharts:
         size, low, high = curve.band[0]
         assert size == 5000
         assert low < curve.at(5000) < high
+
+    @pytest.mark.parametrize(
+        ("seconds", "places"), [((1.0, 2.0, 4.0), ()), ((3.0, 2.0, 2.9), (1, 2)), ((2.0, 3.0), ()), ((), ())]
+    )
+    def test_a_line_breaks_where_times_do_not_clearly_rise(self, seconds, places):
+        assert breaks(seconds) == places
+
+    def test_no_line_runs_back_and_forth(self, tmp_path):
+        found = board()
+        for row in found["rows"]:
+            row["training_seconds"] = {200: 0.21, 1000: 0.16, 5000: 0.19}[row["size"]]
+        look = looks(encoders_of(found))
+        svg = svg_of(cost_chart(placings_of(found), look))
+        assert not [path for path in svg.iter("path") if path.get("class") == "line"]
+        ticks = [text.text for text in svg.iter("text") if text.get("class") == "tick" and text.text.endswith(" s")]
+        assert ticks == ["0.15 s", "0.175 s", "0.2 s", "0.225 s"]
+        (axes,) = AccuracyTime(tuple(placings_of(found)), NAMES).draw().axes
+        for container in axes.containers:
+            assert [math.isnan(value) for value in container.lines[0].get_ydata()] == [False, True, False, True, False]
+        assert {axes.xaxis.get_major_formatter()(tick) for tick in axes.get_xticks()} >= set(ticks)
+
+    @pytest.mark.parametrize(("low", "high"), [(0.12, 0.23), (33, 46), (100, 130), (1, 3), (70, 70), (4000, 5000)])
+    def test_there_are_round_times_in_every_range(self, low, high):
+        found = board()
+        for row, seconds in zip(found["rows"], [low, high] * 9, strict=False):
+            row["training_seconds"] = seconds
+        svg = svg_of(cost_chart(placings_of(found), looks(encoders_of(found))))
+        ticks = [text.text for text in svg.iter("text") if text.get("class") == "tick" and "%" not in text.text]
+        assert 2 <= len(ticks) == len(set(ticks)) <= 6
+        values = [float(tick.partition(" ")[0]) for tick in ticks]
+        steps = {f"{after - before:.2g}".strip("0.") for before, after in pairwise(values)}
+        assert steps <= {"1", "2", "25", "5"}, ticks
 
     @pytest.mark.parametrize(("seconds", "said"), [(5, "5 s"), (60, "1 min"), (1800, "30 min"), (7200, "2 h")])
     def test_names_of_times(self, seconds, said):
@@ -236,6 +398,11 @@ class TestOddities:
         """Each place of a board gets three of six odd values."""
         whole = board(sizes=(200, 1000, 5000), names=("tfidf", "mpnet"))
         whole |= {"cells": whole["cells"][:2], "rows": whole["rows"][-2:], "pairs": whole["pairs"][-1:]}
+        whole |= {"telling_size": 5000, "majority_share": 0.9, "majority_label": "spam", "n_left": 2}
+        whole |= {"left_out": [{"size": 20_000, "reason": "too few"}]}
+        whole["rows"][0]["f1"] = {"mean": 0.5}
+        whole["pairs"][0]["n_seeds"] = 1
+        whole["curves"][0]["flat_fits"] = True
         for place, path in enumerate(pages.paths(whole)):
             value = ("absent", math.nan, "text", None, [], {})[(place + 2 * turn) % 6]
             changed = pages.without(whole, path, "absent") if value == "absent" else replaced(whole, path, value)

@@ -212,3 +212,45 @@ def test_an_axis_of_shares_stays_between_0_and_1():
     assert axis.name(0.95) == "95%"
     beyond = axis_around([1.5, 1.6], "t", percent=True, within=(0.0, 1.0))
     assert beyond.low <= 1.5 < 1.6 <= beyond.high
+
+
+def test_a_line_breaks_where_it_is_told_to():
+    points = ((0.0, 0.1), (1.0, 0.2), (2.0, 0.3))
+    drawn = [
+        re.findall(
+            "[ML]",
+            next(parse(line_chart(X, Y, [Series("s", "after", points, breaks=b)], label="l")).iter("path")).get("d"),
+        )
+        for b in ((), (2,))
+    ]
+    assert drawn == [["M", "L", "L"], ["M", "L", "M"]]
+    assert "<path" not in line_chart(X, Y, [Series("s", "after", points, "circle", breaks=(1, 2))], label="l")
+
+
+def boxes_of(svg):
+    """Return what the notes and the round markers of a drawing cover: left, top, right, bottom."""
+    notes = [(float(t.get("x")), float(t.get("y")), t.text) for t in svg.iter("text") if t.get("class") == "tick halo"]
+    markers = [(float(c.get("cx")), float(c.get("cy"))) for c in svg.iter("circle")]
+    return (
+        [(x - 3.3 * len(words), y - 9, x + 3.3 * len(words), y) for x, y, words in notes],
+        [(x - 4, y - 4, x + 4, y + 4) for x, y in markers],
+    )
+
+
+def test_notes_keep_clear_of_markers_and_of_each_other():
+    """The second series has a point where the first one's notes would stand, and one at the same place."""
+    one = Series("a", "after", ((1.0, 0.5), (2.0, 0.5)), "circle", notes=("5,000", "5,000"))
+    other = Series("b", "after", ((1.0, 0.45), (2.0, 0.5)), "circle", notes=("1,000", "1,000"))
+    notes, markers = boxes_of(parse(line_chart(X, Y, [one, other], label="l")))
+    assert len(notes) == 4
+    for place, note in enumerate(notes):
+        for box in [*markers, *notes[:place]]:
+            assert note[0] >= box[2] or note[2] <= box[0] or note[1] >= box[3] or note[3] <= box[1]
+
+
+def test_notes_keep_clear_of_lines():
+    fall = Series("a", "after", ((1.4, 0.5), (1.4, 0.0)), "", notes=())
+    one = Series("b", "after", ((1.4, 0.55),), "circle", notes=("5,000",))
+    for lines, is_below in (([one], True), ([fall, one], False)):
+        ((_, top, _, _),), ((_, _, _, under),) = boxes_of(parse(line_chart(X, Y, lines, label="l")))
+        assert (top > under) is is_below

@@ -47,10 +47,15 @@ MACHINE = {
 }
 
 
+def put(monkeypatch, stored):
+    """Let these be the stored results."""
+    for module in (room, advice_words, advice_facts):
+        monkeypatch.setattr(module, "known", lambda: stored)
+
+
 @pytest.fixture(autouse=True)
 def stored(monkeypatch):
-    for module in (room, advice_words, advice_facts):
-        monkeypatch.setattr(module, "known", lambda: STORED)
+    put(monkeypatch, STORED)
     monkeypatch.setattr(room, "machine_facts", lambda: dict(MACHINE))
 
 
@@ -139,7 +144,7 @@ def test_what_it_rests_on_is_said(reviews, everywhere):
 
 def test_of_what_was_never_measured_nothing_is_foretold(reviews, everywhere, monkeypatch):
     without = Known(tuple(r for r in ROWS if r["encoder"] != "mpnet"), {**PACES, "mpnet": []}, [], {"bf16": 1.0}, {})
-    monkeypatch.setattr(room, "known", lambda: without)
+    put(monkeypatch, without)
     advice = advise(reviews(bad=800, good=800))
     assert advice.proposal.encoder == "minilm"
     assert (advice.larger.encoder, advice.larger.accuracy, advice.larger.seconds) == ("mpnet", None, None)
@@ -147,13 +152,32 @@ def test_of_what_was_never_measured_nothing_is_foretold(reviews, everywhere, mon
     assert "nothing is stored for this encoder, so nothing is foretold" in str(advice)
 
 
-def test_few_labels_are_told_of_and_the_head_alone_is_the_faster_way(reviews, everywhere):
+def test_of_few_labels_the_head_alone_is_proposed_as_the_warning_has_it(reviews, everywhere):
     advice = advise(reviews(bad=40, good=60))
     assert any("'bad'" in warning and "--freeze all" in warning for warning in advice.warnings)
-    assert advice.proposal.encoder not in {"tfidf", "nblr"}
-    assert advice.faster.settings["freeze"] == "all"
-    assert advice.faster.seconds["high"] < advice.proposal.seconds["high"]
-    assert resolve_all(advice.faster)
+    assert "--freeze all" in advice.proposal.command
+    assert resolve_all(advice.proposal)
+    assert advice.larger.encoder == advice.proposal.encoder == "mpnet"
+    assert "freeze" not in advice.larger.settings
+    assert advice.proposal.seconds["high"] < advice.larger.seconds["high"]
+    assert "\nWith all layers trained: mpnet" in str(advice)
+    linear = advise(reviews(bad=40, good=60), budget=0.001)
+    assert linear.proposal.encoder == "tfidf"
+    assert any("'bad'" in warning for warning in linear.warnings)
+    assert "--freeze all" not in str(linear)
+
+
+def test_one_rare_label_among_many_texts_does_not_freeze_the_encoder(reviews, everywhere):
+    advice = advise(reviews(bad=40, good=1560))
+    assert "freeze" not in advice.proposal.settings
+    assert any("'bad'" in warning and "More labels are worth more" in warning for warning in advice.warnings)
+    assert "--freeze all" not in str(advice)
+
+
+def test_of_fewer_labels_than_any_stored_nothing_is_foretold(reviews, everywhere):
+    text = str(advise(reviews(bad=50, good=50), test_size=10, validation_size=10, budget=0.001))
+    assert "nothing is stored for so few labels, so nothing is foretold. With more: imdb with 200 labels 0.700" in text
+    assert "at most" not in text
 
 
 def test_rare_labels_are_made_up_for(reviews, everywhere):
@@ -163,8 +187,67 @@ def test_rare_labels_are_made_up_for(reviews, everywhere):
     assert (advice.proposal.accuracy["low"], advice.proposal.accuracy["high"]) == (None, None)
     assert "none is foretold" in str(advice)
     assert any("accuracy says little" in warning and "F1 of 'bad'" in warning for warning in advice.warnings)
+    for way in (advice.proposal, advice.faster, advise(reviews(bad=150, good=1450), budget=0.001).proposal):
+        assert way.settings["positive_label"] == "bad"
+        assert "--positive-label bad" in way.command
     assert "positive_label" not in advise(reviews(bad=1450, good=150)).proposal.settings
     assert not expected.keys() & advise(reviews(bad=800, good=800)).proposal.settings.keys()
+
+
+def test_class_weights_are_spoken_of_where_the_command_has_them(reviews, everywhere):
+    data = reviews(bad=150, good=1450)
+    assert "--class-weights balanced)" in " ".join(advise(data).warnings)
+    linear = advise(data, budget=0.001)
+    assert "class_weights" not in linear.proposal.settings
+    assert any("F1 of 'bad'" in warning for warning in linear.warnings)
+    assert "--class-weights" not in " ".join(linear.warnings)
+    few = advise(reviews(bad=15, good=75))
+    assert few.proposal.settings["freeze"] == "all"
+    assert few.proposal.settings["positive_label"] == "bad"
+    assert "--class-weights" not in " ".join(few.warnings)
+    assert resolve_all(few.proposal)
+
+
+@pytest.mark.parametrize(
+    ("budget", "title"),
+    [
+        ("1h", "Proposed, within 60 minutes: "),
+        ("90m", "Proposed, within 90 minutes: "),
+        ("2h 30m", "Proposed, within 2.5 hours: "),
+        ("3601", "Proposed, within 3,601 seconds: "),
+        ("1s", "Proposed, within 1 second: "),
+        ("0.01s", "Proposed, the fastest (nothing is known to fit 0.01 seconds): tfidf, "),
+    ],
+)
+def test_the_budget_is_named_as_given_and_only_kept_where_it_is(reviews, everywhere, budget, title):
+    assert title in str(advise(reviews(bad=800, good=800), budget=budget))
+
+
+def test_encoders_are_compared_at_a_size_that_both_have(reviews, everywhere, monkeypatch):
+    rows = (
+        *(row("tfidf", size, mean) for size, mean in ((1000, 0.8), (5000, 0.85))),
+        *(row("minilm", size, mean) for size, mean in ((1000, 0.86), (5000, 0.88))),
+        row("mpnet", 5000, 0.87),
+    )
+    uneven = Known(rows, PACES, [], {"bf16": 1.0}, {})
+    put(monkeypatch, uneven)
+    advice = advise(reviews(bad=800, good=800))
+    # With 5,000 labels mpnet scored more than minilm with 1,000, and less than minilm with as many.
+    assert (advice.proposal.encoder, advice.larger) == ("minilm", None)
+
+
+@pytest.mark.parametrize(
+    ("size", "mean", "title"),
+    [(1000, 0.87, "Perhaps more accurate"), (1000, 0.9, "More accurate"), (25_000, 0.95, "Larger")],
+)
+def test_more_accurate_is_said_where_the_intervals_part(reviews, everywhere, monkeypatch, size, mean, title):
+    other = Known((*(r for r in ROWS if r["encoder"] != "mpnet"), row("mpnet", size, mean)), PACES, [], {"bf16": 1}, {})
+    put(monkeypatch, other)
+    advice = advise(reviews(bad=800, good=800), budget=150)
+    assert (advice.proposal.encoder, advice.larger.encoder) == ("minilm", "mpnet")
+    assert f"\n{title}: mpnet" in str(advice)
+    # Stored results are of labels that are as common: of others nothing is sure.
+    assert "\nMore accurate: " not in str(advise(reviews(bad=150, good=1450), budget=150))
 
 
 def test_little_memory_is_told_of(reviews, everywhere, monkeypatch):
@@ -179,6 +262,7 @@ def test_a_gpu_needs_no_budget(reviews, everywhere, monkeypatch):
     assert (advice.proposal.encoder, advice.proposal.seconds) == ("mpnet", None)
     assert any("A GPU" in warning for warning in advice.warnings)
     assert "none is stored for a GPU" in str(advice)
+    assert "\nProposed: mpnet" in str(advice)
 
 
 def test_many_texts_get_fewer_epochs_of_larger_batches(reviews, everywhere):

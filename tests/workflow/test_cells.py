@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from matinee.core.interruption import interrupts_held
@@ -16,7 +17,7 @@ from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.types import Predictions
 from matinee.evaluation import read_predictions
-from matinee.workflow.cells import Cell, _training_seconds, _why, read_result, run_apart
+from matinee.workflow.cells import Cell, _seconds_of_predicting, _training_seconds, _why, read_result, run_apart
 from matinee.workflow.train import train
 
 SMALL = {"train_size": 24, "validation_size": 12, "test_size": 24, "max_length": 32, "batch_size": 8, "track": None}
@@ -78,7 +79,13 @@ def test_a_cell_is_measured_and_its_model_dropped(cell):
     assert result["fingerprints"] == {name: data[name]["fingerprint"] for name in ("train", "test")}
     assert not folder.model.exists()
     assert not folder.checkpoints.exists()
-    assert isinstance(read_predictions(folder.predictions)["test", "classifier"], Predictions)
+    assert not any(path.exists() for path in (folder.analysis, folder.report, folder.figures))
+    ((key, kept),) = read_predictions(folder.predictions).items()
+    assert key == ("test", "classifier")
+    assert isinstance(kept, Predictions)
+    assert set(kept.texts) == {""}
+    assert float((kept.predicted == kept.labels).mean()) == result["accuracy"]["value"]
+    assert kept.token_lengths.min() > 0
     folder.check_complete()
     assert not any("model/" in name for name in folder.read_json(folder.manifest)["files"])
     assert read_result(one) == result
@@ -92,7 +99,42 @@ def test_a_linear_one_has_a_speed_too_and_may_keep_its_model(cell):
     assert result["state"] == "complete"
     assert result["texts_per_second"] > 0
     assert result["training_seconds"] == pytest.approx(result["seconds"]["fitting"], abs=0.01)
-    assert RunFolder(one.folder).model.is_dir()
+    folder = RunFolder(one.folder)
+    assert folder.model.is_dir()
+    assert folder.report.is_file()
+    assert all(read_predictions(folder.predictions)["test", "classifier"].texts)
+
+
+class Clock:
+    """Time that passes only while something is predicted: the first time long, for all that has to be loaded."""
+
+    def __init__(self, monkeypatch, seconds, *, n_texts=100, each=0.001):
+        self.now, self.asked, self.each, self.seconds = 0.0, [], each, seconds
+        self.test = Predictions(["0"] * n_texts, [""] * n_texts, np.ones((n_texts, 1)), ("a",))
+        monkeypatch.setattr("matinee.workflow.cells.time.perf_counter", lambda: self.now)
+
+    def predict(self, texts):
+        self.now += self.each * len(texts) if self.asked else 60.0
+        self.asked.append(len(texts))
+
+
+def test_what_is_over_soon_is_timed_warm_and_for_long_enough(monkeypatch):
+    run_ = Clock(monkeypatch, {"predicting": 0.4})
+    assert _seconds_of_predicting(run_) == pytest.approx(0.1)
+    assert run_.asked[0] < 100
+    assert sum(run_.asked[1:]) >= 500
+
+
+def test_of_many_texts_some_are_timed(monkeypatch):
+    run_ = Clock(monkeypatch, {}, n_texts=10_000)
+    assert _seconds_of_predicting(run_) == pytest.approx(10.0)
+    assert sum(run_.asked) < 3000
+
+
+def test_what_took_long_is_believed(monkeypatch):
+    run_ = Clock(monkeypatch, {"predicting": 7.0})
+    assert _seconds_of_predicting(run_) == 7.0
+    assert run_.asked == []
 
 
 def test_one_that_is_killed_is_a_failed_cell_and_can_be_run_again(cell):

@@ -46,7 +46,15 @@ def test_numbers_that_training_has_too_are_the_same():
 
 
 def row(size, mean, encoder="bert", **more):
-    return {"encoder": encoder, "size": size, "mean": mean, "low": mean - 0.01, "high": mean + 0.01, **more}
+    return {
+        "data": "imdb",
+        "encoder": encoder,
+        "size": size,
+        "mean": mean,
+        "low": mean - 0.01,
+        "high": mean + 0.01,
+        **more,
+    }
 
 
 ROWS = (row(200, 0.80), row(1000, 0.85), row(1000, 0.87), row(5000, 0.90), row(1000, 0.7, frozen=True))
@@ -73,14 +81,39 @@ def test_what_to_expect_lies_between_what_is_stored(n_labels, low, high, rests_o
 
 def test_nothing_is_expected_of_what_was_never_measured():
     assert STORED.expected("roberta", 1000) is None
-    assert STORED.rank("roberta", 1000) is None
     assert STORED.seconds("roberta", 1000) is None
     assert STORED.expected("bert", 1000, frozen=True).rests_on == (ROWS[-1],)
 
 
 def test_times_are_as_far_apart_as_they_were():
     assert STORED.seconds("bert", 1e6) == (pytest.approx(100), pytest.approx(300))
-    assert STORED.rank("bert", 900) == pytest.approx(0.86)
+
+
+def test_ways_are_compared_by_a_number_of_labels_that_is_stored_of_both():
+    others = (
+        row(200, 0.82, "roberta"),
+        row(5000, 0.895, "roberta"),
+        row(25_000, 0.95, "minilm"),
+        row(1000, 0.99, "mpnet", data="mine"),
+    )
+    stored = Known((*ROWS, *others), {}, [], {}, {})
+    bert, roberta = ("bert", False), ("roberta", False)
+    # Nearest to 1,000 labels roberta has 200 and bert 1,000, where it scored more.
+    assert stored.is_better(roberta, bert, 900)
+    assert not stored.is_better(bert, roberta, 900)
+    assert stored.is_better(bert, roberta, 4000)
+    for other in ("minilm", "mpnet", "distilbert"):
+        assert not stored.is_better((other, False), bert, 1000)
+        assert not stored.is_better(bert, (other, False), 1000)
+
+
+def test_one_way_is_clearly_better_where_the_intervals_part():
+    stored = Known((*ROWS, row(1000, 0.89, "roberta"), row(1000, 0.91, "mpnet")), {}, [], {}, {})
+    bert = ("bert", False)
+    assert stored.is_better(("roberta", False), bert, 1000)
+    assert not stored.is_better(("roberta", False), bert, 1000, clearly=True)
+    assert stored.is_better(("mpnet", False), bert, 1000, clearly=True)
+    assert stored.is_better(bert, ("bert", True), 1000, clearly=True)
 
 
 @pytest.mark.parametrize(("n_labels", "gigabytes"), [(300, 2.6), (1000, 2.6), (12_000, 6.1)])

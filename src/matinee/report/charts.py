@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 WIDTH, HEIGHT = 340, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 10, 38
@@ -39,7 +39,15 @@ _LOG_STEPS = ((1, 2, 5), (1, 3), (1,))
 # Parallel axes: least distance between two, room beside the outer ones, and how wide a letter of a title is at most.
 _LEAST_GAP, _EDGE, _LETTER, _PARALLEL_HEIGHT = 112, 74, 7.6, 290
 
+# How wide a digit of a note is.
+_DIGIT = 7
+# How many places of a line between two points notes keep clear of.
+_DOTS = 40
+
 Point = tuple[float, float]
+Placed = tuple[float, float]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,9 @@ class Series:
         line: Whether it has one.
         whiskers: (low, high) of each point's y; empty for none.
         label: Stands beside the last point; empty for none.
-        notes: Small words below each point; empty for none.
+        notes: Small words at each point, below it where there is room; empty for none.
         band: (x, low, high), from left to right: a shaded area behind everything; empty for none.
+        breaks: Places of the points to which no line goes from the one before.
     """
 
     name: str
@@ -93,6 +102,7 @@ class Series:
     label: str = ""
     notes: tuple[str, ...] = ()
     band: tuple[tuple[float, float, float], ...] = ()
+    breaks: tuple[int, ...] = ()
 
 
 def axis_around(
@@ -113,7 +123,7 @@ def axis_around(
     low, high = low - margin, high + margin
     if within is not None and within[0] <= max(found) and min(found) <= within[1]:
         low, high = max(low, within[0]), min(high, within[1])
-    step = _round_step((high - low) / 4)
+    step = round_step((high - low) / 4)
     first = math.ceil(low / step - 1e-9)
     ticks = tuple(round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1))
     shown = step * 100 if percent else step
@@ -130,8 +140,8 @@ def log_axis_around(
         values: At least one, above 0; not their logarithms.
         title: What they measure.
         name: Turns a value, not its logarithm, into its name.
-        choices: Values that may be named, fine to coarse, of which the first are taken that are not too many; without any, 1, 2 and 5
-            times powers of ten.
+        choices: Values that may be named, fine to coarse, of which the first are taken that are neither too many nor fewer than
+            two; without any, 1, 2 and 5 times powers of ten.
     """
     logs = [math.log10(value) for value in values]
     room = max(0.06 * (max(logs) - min(logs)), 0.05)
@@ -141,7 +151,7 @@ def log_axis_around(
     ticks: list[float] = []
     for values_named in round_ones:
         ticks = [place for value in values_named if low <= (place := math.log10(value)) <= high]
-        if len(ticks) <= _MOST_LOG_TICKS:
+        if 2 <= len(ticks) <= _MOST_LOG_TICKS:
             break
     if len(ticks) < 2:
         ticks = sorted({min(logs), max(logs)})
@@ -173,7 +183,8 @@ def line_chart(
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(_line("diagonal", *frame.place((low, low)), *frame.place((high, high))))
-    parts += [frame.draw(each) for each in series]
+    notes = iter(frame.notes(series))
+    parts += [frame.draw(each, notes) for each in series]
     return _svg(*size, Markup("").join(parts), label)
 
 
@@ -333,25 +344,130 @@ class _Frame:
         edge = " ".join(f"{_short(across)},{_short(up)}" for across, up in [*above, *below[::-1]])
         return Markup('<g class="{}"><polygon class="band" points="{}"/></g>').format(series.kind, edge)
 
-    def draw(self, series: Series) -> Markup:
-        """Return a series: whiskers, then the line, then the markers."""
+    def notes(self, series: Sequence[Series]) -> list[Placed]:
+        """Return where the notes of all series stand, one after the other."""
+        spots = []
+        for each in series:
+            for place, point in enumerate(each.points if each.marker else ()):
+                low, high = each.whiskers[place] if place < len(each.whiskers) else (point[1], point[1])
+                bottom, top = (self.place((point[0], end))[1] for end in (low, high))
+                spots.append(
+                    Spot(*self.place(point), top, bottom, each.notes[place] if place < len(each.notes) else "")
+                )
+        width, height = self.size
+        lined = [each for each in series if each.line]
+        lines = [box for each in lined for box in along([self.place(point) for point in each.points], each.breaks)]
+        return place_notes(spots, (_LEFT, _TOP, width, height - _BOTTOM), lines)
+
+    def draw(self, series: Series, notes: Iterator[Placed]) -> Markup:
+        """Return a series: whiskers, then the line, then the markers; its notes stand where `notes` says next."""
         places = [self.place(point) for point in series.points]
         parts = []
         for (across, _), (low, high) in zip(places, series.whiskers, strict=False):
             ends = (self.y.at(end, self.size[1] - _BOTTOM, _TOP) for end in (low, high))
             parts.append(_line("whisker", across, next(ends), across, next(ends)))
-        if series.line and len(places) > 1:
-            path = "M" + "L".join(f"{_short(across)} {_short(up)}" for across, up in places)
+        if series.line and len(places) - len(series.breaks) > 1:
+            path = "".join(
+                f"{'M' if place == 0 or place in series.breaks else 'L'}{_short(across)} {_short(up)}"
+                for place, (across, up) in enumerate(places)
+            )
             parts.append(Markup('<path class="line{}" d="{}"/>').format(" dashed" if series.dashed else "", path))
         if series.marker and (len(places) <= _MOST_MARKERS or not series.line):
             parts += [_marker(series.marker, place) for place in places]
-        for place, (across, up) in enumerate(places[: len(series.notes)]):
-            low = self.place((0.0, series.whiskers[place][0]))[1] if place < len(series.whiskers) else up
-            parts.append(_text("tick halo", across, max(up + 17, low + 13), series.notes[place], "middle"))
+        if series.marker:
+            parts += [
+                _text("tick halo", *next(notes), words, "middle") for words in series.notes[: len(places)] if words
+            ]
         if series.label and places:
             across, up = places[-1]
             parts.append(_text("title", across + 7, up + 4, series.label, "start"))
         return Markup('<g class="{}"><title>{}</title>{}</g>').format(series.kind, series.name, Markup("").join(parts))
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A marker that a note may belong to, in the units of the drawing, y downwards.
+
+    Attributes:
+        across: Its middle.
+        up: Its middle.
+        top: Upper end of its whisker.
+        bottom: Lower end.
+        words: The note; empty for none.
+    """
+
+    across: float
+    up: float
+    top: float
+    bottom: float
+    words: str
+
+
+def place_notes(spots: Sequence[Spot], within: Box, lines: Iterable[Box] = ()) -> list[Placed]:
+    """Return where each note stands: below its marker and whisker, else wherever beside them it covers least of the others.
+
+    Args:
+        spots: All markers, those without a note too: notes keep clear of them.
+        within: The frame that no note should leave.
+        lines: What else notes should not cover.
+
+    Returns:
+        Middle and base line of each note, of spots that have none nothing.
+    """
+    taken = [*lines, *(box for spot in spots for box in _boxes(spot))]
+    found = []
+    for spot in spots:
+        if not spot.words:
+            continue
+        box, place = min(
+            ((_note_box(place, spot.words), place) for place in _around(spot)),
+            key=lambda each: sum(_overlap(each[0], other) for other in taken) + _outside(each[0], within),
+        )
+        taken.append(box)
+        found.append(place)
+    return found
+
+
+def along(places: Sequence[Point], breaks: Sequence[int]) -> list[Box]:
+    """Return small boxes along the line through some places; it breaks before those whose numbers are in `breaks`."""
+    ways = [(places[n - 1], places[n]) for n in range(1, len(places)) if n not in breaks]
+    dots = [
+        (start[0] + (end[0] - start[0]) * step / _DOTS, start[1] + (end[1] - start[1]) * step / _DOTS)
+        for start, end in ways
+        for step in range(_DOTS)
+    ]
+    return [(across - 2, up - 2, across + 2, up + 2) for across, up in dots]
+
+
+def _around(spot: Spot) -> list[Placed]:
+    """Return where a note may stand, best first."""
+    below, above = max(spot.up + 17, spot.bottom + 13), min(spot.up - 9, spot.top - 5)
+    aside = len(spot.words) * _DIGIT / 2 + 9
+    places = [(spot.across, below), (spot.across, above)]
+    places += [(spot.across + side, spot.up + shift) for shift in (4, 17, -9) for side in (aside, -aside)]
+    return [*places, (spot.across, below + 13), (spot.across, above - 13)]
+
+
+def _boxes(spot: Spot) -> tuple[Box, Box]:
+    """Return what a marker and its whisker cover."""
+    marker = (spot.across - 6, spot.up - 6, spot.across + 6, spot.up + 6)
+    return marker, (spot.across - 2, spot.top, spot.across + 2, spot.bottom)
+
+
+def _note_box(place: Placed, words: str) -> Box:
+    half = len(words) * _DIGIT / 2
+    return place[0] - half, place[1] - 10, place[0] + half, place[1] + 2
+
+
+def _overlap(one: Box, other: Box) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    tall = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, wide) * max(0.0, tall)
+
+
+def _outside(box: Box, within: Box) -> float:
+    """Return how much of a box is outside another."""
+    return (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, within)
 
 
 def _marker(shape: str, place: Point) -> Markup:
@@ -389,7 +505,7 @@ def _short(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _round_step(step: float) -> float:
+def round_step(step: float) -> float:
     """Return the nearest of 1, 2, 2.5, 5 and 10 times a power of ten that is not below `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= step * (1 - 1e-9))

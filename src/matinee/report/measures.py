@@ -66,6 +66,11 @@ class Measure:
         return max(values) if self.higher_is_better else min(values)
 
 
+def share(value: Any, digits: int = 0) -> str:
+    """Return a share as a leaderboard's verdict writes it: `88.1 %`, never broken before the sign."""
+    return percent(value, digits).replace("%", "\u00a0%")
+
+
 def plain(value: Any) -> str:
     """Return a setting's value as short as it can be said: `2e-4`, `0.25`, `16`, `none`."""
     if value is None:

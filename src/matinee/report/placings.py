@@ -27,6 +27,7 @@ class Placing:
         low: Lower end of the accuracy's 95 % interval.
         high: Upper end.
         n_seeds: How many trainings stand behind it; None where nobody says.
+        f1: F1, as a run's metrics have it; None where it was not measured.
         seconds: Time of a training; None where it was not measured, as are all that follow.
         rate: Texts a second.
         memory_mb: Peak memory.
@@ -41,6 +42,7 @@ class Placing:
     low: float
     high: float
     n_seeds: int | None
+    f1: float | None
     seconds: float | None
     rate: float | None
     memory_mb: float | None
@@ -78,6 +80,7 @@ class LearningCurve:
         fit: a, b, c of `1 - (a + b * n**-c)`; None where no curve could be fitted.
         ahead: By size.
         reason: Why there is no fitted curve.
+        flat_fits: Whether no gain at all fits what was measured as well.
     """
 
     encoder: str
@@ -85,6 +88,7 @@ class LearningCurve:
     fit: tuple[float, float, float] | None
     ahead: tuple[Ahead, ...]
     reason: str
+    flat_fits: bool
 
     def at(self, size: float) -> float:
         """Return the fitted accuracy at a size; NaN without a fit."""
@@ -135,6 +139,7 @@ def _placing(row: Mapping[str, Any]) -> Placing | None:
         low=float(mean if low is None else low),
         high=float(mean if high is None else high),
         n_seeds=int(seeds) if known(seeds) else None,
+        f1=float(f1) if known(f1 := mapping(row.get("f1")).get("mean")) else None,
         seconds=positive["training_seconds"],
         rate=positive["texts_per_second"],
         memory_mb=positive["peak_memory_mb"],
@@ -172,6 +177,7 @@ def _curve(row: Mapping[str, Any]) -> LearningCurve:
         fit=_fit(mapping(row.get("fit"))),
         ahead=tuple(sorted(ahead, key=lambda each: each.size)),
         reason=one_line(row.get("reason") or "", 300),
+        flat_fits=row.get("flat_fits") is True,
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from matinee.workflow.advise import Advice, Proposal
+    from matinee.workflow.known import Way
 
 # Labels that are named one by one.
 _MOST_LABELS = 6
@@ -29,7 +30,7 @@ def in_words(advice: Advice) -> list[str]:
     """Return the lines: the data, the machine, the proposals, and what to mind."""
     lines = [_data(advice.data), _lengths(advice.data), _machine(advice.machine)]
     for title, proposal in (
-        (f"Proposed, within {duration_in_words(advice.budget)}", advice.proposal),
+        (_title_of_proposal(advice), advice.proposal),
         ("Faster", advice.faster),
         (_title_of_larger(advice), advice.larger),
     ):
@@ -78,9 +79,41 @@ def _machine(machine: Mapping[str, Any]) -> str:
     return f"This machine: {machine['processor']}, {cores}{memory}, computing in {machine['precision']}{speed}."
 
 
+def _title_of_proposal(advice: Advice) -> str:
+    seconds = advice.proposal.seconds
+    if seconds is not None and seconds["high"] <= advice.budget:
+        return f"Proposed, within {_exactly(advice.budget)}"
+    if seconds is None and advice.machine["gpu"] is not None:
+        return "Proposed"
+    return f"Proposed, the fastest (nothing is known to fit {_exactly(advice.budget)})"
+
+
+def _exactly(seconds: float) -> str:
+    """Return a time that was given, not rounded."""
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit and (10 * seconds / unit).is_integer():
+            return f"{seconds / unit:,g} {name}"
+    return f"{seconds:,.10g} second{'s' * (seconds != 1)}"
+
+
 def _title_of_larger(advice: Advice) -> str:
-    measured = advice.larger is not None and advice.larger.accuracy is not None
-    return "More accurate" if measured else "Larger"
+    """Return what the third way is: more accurate only where stored results leave no doubt, and are of so many labels like these."""
+    larger, n_train = advice.larger, advice.data["n_train"]
+    if larger is None:
+        return ""
+    if larger.encoder == advice.proposal.encoder:
+        return "With all layers trained"
+    pair = rivals(larger, advice.proposal)
+    if not known().is_better(*pair, n_train):
+        return "Larger"
+    is_sure = larger.accuracy is not None and larger.accuracy["low"] is not None
+    return "More accurate" if is_sure and known().is_better(*pair, n_train, clearly=True) else "Perhaps more accurate"
+
+
+def rivals(one: Proposal, other: Proposal) -> tuple[Way, Way]:
+    """Return two proposals as stored results know them: by the encoder, and whether its head alone is fitted."""
+    first, second = ((way.encoder, way.settings.get("freeze") == "all") for way in (one, other))
+    return first, second
 
 
 def _proposal(title: str, proposal: Proposal, advice: Advice) -> list[str]:
@@ -113,11 +146,8 @@ def _accuracy(proposal: Proposal, data: Mapping[str, Any]) -> str:
     if low is None and high is None:
         return f"none is foretold, for nothing is stored of labels like these. Of two labels with as many texts each: {basis}."
     if low is None:
-        expected = f"at most about {high:.2f}"
-    elif high is None:
-        expected = f"about {low:.2f} or more"
-    else:
-        expected = f"about {low:.2f} to {high:.2f}"
+        return f"nothing is stored for so few labels, so nothing is foretold. With more: {basis}."
+    expected = f"about {low:.2f} or more" if high is None else f"about {low:.2f} to {high:.2f}"
     differ = "" if all(row["data"] == data["name"] for row in rows) else " Your data will differ."
     return f"{expected}, if your data are like these: {basis}.{differ}"
 
@@ -136,20 +166,26 @@ def is_uneven(labels: Mapping[str, int]) -> bool:
     return min(labels.values()) < _RARE * sum(labels.values()) / len(labels)
 
 
+def are_few(labels: Mapping[str, int]) -> bool:
+    """Return whether there are few training texts, not of a rare label alone but all in all: too few to train every layer on."""
+    return sum(labels.values()) < FEW * len(labels)
+
+
 def warnings_of(facts: Mapping[str, Any], machine: Mapping[str, Any], proposal: Proposal) -> Iterator[str]:
     """Yield what to mind, a sentence or two each."""
     name, n = min(facts["labels"].items(), key=lambda item: item[1])
     if n < FEW:
+        alone = "; until then the head alone is proposed (--freeze all), which has least to overfit with"
         yield (
             f"Only {n} training texts are labelled {name!r}: below {FEW} of a label, validation can hardly tell one epoch from another. "
-            "More labels are worth more than any setting; until then --freeze all, which trains the head alone, has least to overfit "
-            "with (the default keeps that head, too, where no epoch is as good)."
+            f"More labels are worth more than any setting{alone if proposal.settings.get('freeze') == 'all' else ''}."
         )
     if is_uneven(facts["labels"]):
         which = f"F1 of {name!r}" if len(facts["labels"]) == 2 else "F1, the mean over all labels"
+        told = " The encoder is told to make up for rare labels (--class-weights balanced)."
         yield (
             f"{_percent(n / sum(facts['labels'].values()))} of the training texts are labelled {name!r}: accuracy says little, look at "
-            f"{which}. An encoder is told to make up for rare labels (--class-weights balanced)."
+            f"{which}.{told if 'class_weights' in proposal.settings else ''}"
         )
     if proposal.share_of_tokens < _MUCH_MISSED:
         yield (

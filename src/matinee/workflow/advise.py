@@ -19,11 +19,11 @@ from matinee.core.schema import Layer, resolve, settings_fields
 from matinee.core.settings import LINEAR, Settings, TextSettings
 from matinee.core.suggested import suggested_settings
 from matinee.workflow.advice_facts import facts_of, machine_facts
-from matinee.workflow.advice_words import FEW, in_words, is_uneven, warnings_of
+from matinee.workflow.advice_words import are_few, in_words, is_uneven, rivals, warnings_of
 from matinee.workflow.known import known, readings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,7 +83,8 @@ class Advice:
             matrix products as the one that stored times are from.
         proposal: What to take.
         faster: A faster way; None where the proposal is the fastest.
-        larger: A more accurate way, or a larger encoder of which nothing is stored; None where there is none to be had.
+        larger: A more accurate way, a larger encoder that nothing stored compares with it, or, where the head alone is proposed, its
+            encoder with all layers trained; None where there is none to be had.
         warnings: What to mind.
         missing: Encoders that cannot be had here, with the reason.
         recipe: The proposal as settings, for a YAML file.
@@ -179,17 +180,17 @@ def _advice(dataset: Dataset, settings: Settings, budget: float) -> Advice:
     names, missing = _within_reach()
     found = {name: ways.to(name, here) for name, here in names.items()}
     proposal = _best(found.values(), facts["n_train"], budget, on_gpu=machine["gpu"] is not None)
-    few = min(facts["labels"].values()) < FEW
-    if few and proposal.encoder not in LINEAR:
-        faster: Proposal | None = ways.to(proposal.encoder, proposal.here, freeze="all")
+    if are_few(facts["labels"]) and proposal.encoder not in LINEAR:
+        larger: Proposal | None = proposal
+        proposal = ways.to(proposal.encoder, proposal.here, freeze="all")
     else:
-        faster = _faster(found.values(), proposal, facts["n_train"])
+        larger = _larger(found.values(), proposal, facts["n_train"])
     return Advice(
         data=facts,
         machine=machine,
         proposal=proposal,
-        faster=faster,
-        larger=_larger(found.values(), proposal, facts["n_train"]),
+        faster=_faster(found.values(), proposal, facts["n_train"]),
+        larger=larger,
         warnings=tuple(warnings_of(facts, machine, proposal)),
         missing=missing,
         recipe={"data": str(settings.data.data), **ways.data_settings(), **proposal.settings},
@@ -231,6 +232,7 @@ class _Ways:
         chosen = {
             "encoder": encoder,
             **({} if encoder in LINEAR else self._chosen(encoder, frozen="freeze" in more)),
+            **self._positive_label(),
             **more,
         }
         settings = resolve(Layer({**self.data_settings(), **chosen}))
@@ -278,10 +280,14 @@ class _Ways:
         chosen: dict[str, object] = {"class_weights": "balanced"}
         if len(set(self.dataset.splits["validation"].labels.tolist())) == len(labels):
             chosen["selection_metric"] = "f1"
-        rarest = min(labels, key=labels.__getitem__)
-        if len(labels) == 2 and self.settings.data.positive_label is None and rarest != self.dataset.label_names[-1]:
-            chosen["positive_label"] = rarest
         return chosen
+
+    def _positive_label(self) -> dict[str, object]:
+        """Return which of two labels F1 is to be of, however it is trained: the rare one; nothing where it is that already."""
+        labels, given = self.facts["labels"], self.settings.data.positive_label
+        rarest = min(labels, key=labels.__getitem__)
+        wanted = len(labels) == 2 and is_uneven(labels) and given is None
+        return {"positive_label": rarest} if wanted and rarest != self.dataset.label_names[-1] else {}
 
     def _max_length(self, most: int) -> int:
         """Return the least length, in steps, that covers enough of the tokens; `most` where none does."""
@@ -318,10 +324,26 @@ def _command(data: str, values: Mapping[str, object]) -> str:
 
 def _best(ways: Iterable[Proposal], n_train: int, budget: float, *, on_gpu: bool) -> Proposal:
     """Return the most accurate way within the budget, as stored results have it; the fastest where none is within it."""
-    ranked = [way for way in ways if _rank(way, n_train) is not None]
+    ranked = [way for way in ways if way.accuracy is not None]
     # On a GPU times are not known, and far below those of a CPU.
     within = [way for way in ranked if (on_gpu if way.seconds is None else way.seconds["high"] <= budget)]
-    return max(within or sorted(ranked, key=_most_seconds)[:1], key=lambda way: _rank(way, n_train) or 0.0)
+    return _most_accurate(within, n_train) or min(ranked, key=_most_seconds)
+
+
+def _most_accurate(ways: Sequence[Proposal], n_train: int) -> Proposal | None:
+    """Return the way that none was better than, of several the one that was better than most; None where there is no way."""
+    measured = [way for way in ways if way.accuracy is not None] or ways
+
+    def merit(way: Proposal) -> tuple[int, int, float]:
+        lost, won = (sum(lots) for lots in zip(*(_both(way, other, n_train) for other in measured), strict=True))
+        return -lost, won, -_most_seconds(way)
+
+    return max(measured, key=merit, default=None)
+
+
+def _both(way: Proposal, other: Proposal, n_train: int) -> tuple[bool, bool]:
+    """Return whether a way was worse than another, and whether it was better; neither where nothing tells."""
+    return _is_better(other, way, n_train), _is_better(way, other, n_train)
 
 
 def _faster(ways: Iterable[Proposal], than: Proposal, n_train: int) -> Proposal | None:
@@ -329,27 +351,28 @@ def _faster(ways: Iterable[Proposal], than: Proposal, n_train: int) -> Proposal 
     if than.seconds is None:
         return next((way for way in ways if way.encoder in LINEAR and way.encoder != than.encoder), None)
     faster = [way for way in ways if way.seconds is not None and way.seconds["high"] < than.seconds["low"]]
-    return max(faster, key=lambda way: _rank(way, n_train) or 0.0, default=None)
+    return _most_accurate(faster, n_train)
 
 
 def _larger(ways: Iterable[Proposal], than: Proposal, n_train: int) -> Proposal | None:
-    """Return the way that was more accurate, the least costly of them; else a larger encoder of which nothing is stored."""
+    """Return the way that was more accurate, the least costly of them; else a larger encoder that nothing stored compares with it."""
     from matinee.model.encoders import CATALOGUE
 
-    own = _rank(than, n_train) or 0.0
     ways = [way for way in ways if way.encoder != than.encoder]
-    better = [way for way in ways if (_rank(way, n_train) or 0.0) > own]
+    better = [way for way in ways if _is_better(way, than, n_train)]
     if better:
         return min(better, key=_most_seconds)
     size = {name: entry.n_parameters for name, entry in CATALOGUE.items()}
     unknown = [
-        way for way in ways if _rank(way, n_train) is None and size.get(way.encoder, 0) > size.get(than.encoder, 0)
+        way
+        for way in ways
+        if not any(_both(way, than, n_train)) and size.get(way.encoder, 0) > size.get(than.encoder, 0)
     ]
     return min(unknown, key=lambda way: (way.here is None, size[way.encoder]), default=None)
 
 
-def _rank(way: Proposal, n_train: int) -> float | None:
-    return known().rank(way.encoder, n_train, frozen=way.settings.get("freeze") == "all")
+def _is_better(way: Proposal, than: Proposal, n_train: int) -> bool:
+    return known().is_better(*rivals(way, than), n_train)
 
 
 def _most_seconds(way: Proposal) -> float:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ METRICS = ("accuracy", "f1", "log_loss", "ece")
 # Stages of a run that end in a classifier: of a fine-tuned encoder, of nblr, of tfidf (which predicts the hold-outs too).
 _LEARNING, _LINEAR = ("tokenising", "fitted head", "fine-tuning", "calibrating"), ("fitting", "baseline")
 
-# Test texts that a linear classifier, whose own stage does not tell, is timed on.
-_TIMED = 2000
+# Test texts to be timed on where the run's own stage does not tell, or was over too soon to; texts before that, and seconds in all.
+_TIMED, _WARM_UP, _LONG_ENOUGH = 2000, 40, 0.5
 
 # Seconds between looks at a cell's process, and that it has to stop at a safe place after Ctrl-C.
 _POLL, _PATIENCE = 0.2, 600.0
@@ -238,14 +238,26 @@ def main() -> int:
 
 
 def run_cell(job: Mapping[str, Any]) -> None:
-    """Train a cell, or finish its training, measure it, and write the result; then drop the model, unless it shall stay."""
+    """Train a cell, or finish its training, measure it, and write the result; then drop what a board has no use for."""
     run, resumed = _trained(job)
     write_json(Path(job["result"]), {"format": FORMAT, **job["about"], **measure(run, resumed=resumed)})
     if not job["keep_model"]:
         folder = RunFolder(Path(job["folder"]))
-        for path in (folder.model, folder.checkpoints, folder.tensorboard):
-            shutil.rmtree(path, ignore_errors=True)
-        folder.refresh_manifest()
+        _slim(folder)
+
+
+def _slim(folder: RunFolder) -> None:
+    """Drop the model and the pages, and of the predictions all but the classifier's of the test texts, without the texts."""
+    from matinee.evaluation import read_predictions, write_predictions
+    from matinee.workflow.fitting import CLASSIFIER
+
+    for path in (folder.model, folder.checkpoints, folder.tensorboard, folder.figures):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (folder.analysis, folder.report):
+        path.unlink(missing_ok=True)
+    said = read_predictions(folder.predictions)["test", CLASSIFIER]
+    write_predictions(folder.predictions, {("test", CLASSIFIER): replace(said, texts=[""] * len(said))})
+    folder.refresh_manifest()
 
 
 def measure(run: Run, *, resumed: bool) -> dict[str, Any]:
@@ -257,9 +269,9 @@ def measure(run: Run, *, resumed: bool) -> dict[str, Any]:
     """
     from matinee.inference.speed import peak_memory_mb
 
+    memory = peak_memory_mb()  # before anything is predicted once more
     predicting = _seconds_of_predicting(run)
     n_bytes = sum(path.stat().st_size for path in RunFolder(run.path).model.rglob("*") if path.is_file())
-    memory = peak_memory_mb()
     return {
         "state": COMPLETE,
         "reason": None,
@@ -299,13 +311,16 @@ def _training_seconds(seconds: Mapping[str, float], predicting: float) -> float:
 
 
 def _seconds_of_predicting(run: Run) -> float:
-    """Return how long the test texts take: as the run measured it, or measured anew on some of a linear classifier's."""
-    if "predicting" in run.seconds:
-        return max(run.seconds["predicting"], 1e-6)
+    """Return how long the test texts take: as the run measured it, or anew, warm and again and again, where that was too short."""
+    if run.seconds.get("predicting", 0.0) >= _LONG_ENOUGH:
+        return run.seconds["predicting"]
     texts: Sequence[str] = run.test.texts[:_TIMED]
-    start = time.perf_counter()
-    run.predict(texts)
-    return max((time.perf_counter() - start) * len(run.test) / len(texts), 1e-6)
+    run.predict(texts[:_WARM_UP])
+    n_done, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < _LONG_ENOUGH:
+        run.predict(texts)
+        n_done += len(texts)
+    return spent * len(run.test) / n_done
 
 
 def _score(score: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -28,6 +28,9 @@ OWN_SETTINGS = ("data", "encoder", "train_size", "seed")
 _DEFAULT_SIZES = (200, 1000, 5000)
 _ALWAYS = (*LINEAR, "minilm")
 
+# How many times another size one must be to tell more than that does.
+_APART = 1.5
+
 # Texts to validate by, for each to train on.
 _VALIDATION = 0.2
 
@@ -90,6 +93,8 @@ class BoardTexts:
         name: The data's name.
         label_names: As the dataset has them.
         n_test: Number of test texts.
+        majority_label: Their most frequent label.
+        majority_share: The share of them that have it.
         test_fingerprint: Of the test texts.
         train_fingerprint: Of all training texts that there are.
         sizes: Numbers of labels, ascending.
@@ -99,6 +104,8 @@ class BoardTexts:
     name: str
     label_names: list[str]
     n_test: int
+    majority_label: str
+    majority_share: float
     test_fingerprint: str
     train_fingerprint: str
     sizes: list[BoardSize]
@@ -195,7 +202,8 @@ def board_texts(settings: Settings, sizes: Sequence[int | Literal["all"]] | None
 
     Args:
         settings: Those of the data count.
-        sizes: As `asked_sizes` returns them; those of 200, 1,000 and 5,000 that the data has where not given, else all texts.
+        sizes: As `asked_sizes` returns them; where not given, 200, 1,000 and 5,000, and all texts in place of those that the data
+            does not have, with a half or a quarter of them so that there are three sizes to draw a curve through.
 
     Raises:
         DataError: The data cannot be used, or has none of the sizes.
@@ -205,36 +213,75 @@ def board_texts(settings: Settings, sizes: Sequence[int | Literal["all"]] | None
     about = whole.about["splits"]
     found: dict[int, BoardSize] = {}
     left_out: list[dict[str, Any]] = []
+    everything = BoardSize(about["train"]["n"], None, settings.data.validation_size)
     for size in sizes or _DEFAULT_SIZES:
-        if size == ALL:
-            found[about["train"]["n"]] = BoardSize(about["train"]["n"], None, settings.data.validation_size)
-            continue
-        chosen = BoardSize(size, size, _validation_size(settings, whole, size))
-        try:
-            loaded = _load(settings, chosen).about["splits"]
-        except DataError as error:
-            left_out.append({"size": size, "reason": str(error)})
-            continue
-        if loaded["test"]["fingerprint"] != about["test"]["fingerprint"]:
-            raise DataError(
-                f"{whole.name}: the test texts change with the number of others; give a test split of its own."
-            )
-        found[size] = chosen
-    if not found and sizes is None:
-        return board_texts(settings, [ALL])
+        chosen = everything if size == ALL else _size_of(settings, whole, size)
+        if isinstance(chosen, str):
+            left_out.append({"size": size, "reason": chosen})
+        else:
+            found[chosen.n] = chosen
+    if sizes is None and left_out:
+        found = _three_sizes(settings, whole, {**found, everything.n: everything})
     if not found:
         raise DataError(f"{whole.name} has none of the sizes. {left_out[0]['size']:,}: {left_out[0]['reason']}")
     for row in left_out if sizes else ():
         logger.warning(f"Size {row['size']:,} is left out: {row['reason']}")
+    if left_out and not sizes:
+        lacking, taken = (
+            ", ".join(f"{n:,}" for n in each) for each in ((row["size"] for row in left_out), sorted(found))
+        )
+        logger.info(f"Sizes: {taken}; the data do not have {lacking}.")
+    label, share = _majority(whole)
     return BoardTexts(
         _name_of(whole),
         list(whole.label_names),
         about["test"]["n"],
+        label,
+        share,
         about["test"]["fingerprint"],
         about["train"]["fingerprint"],
         [found[n] for n in sorted(found)],
-        left_out if sizes else [],
+        left_out,
     )
+
+
+def _size_of(settings: Settings, whole: Dataset, size: int) -> BoardSize | str:
+    """Return how to get so many training texts, or why the data does not have them.
+
+    Raises:
+        DataError: The test texts would be others.
+    """
+    chosen = BoardSize(size, size, _validation_size(settings, whole, size))
+    try:
+        loaded = _load(settings, chosen).about["splits"]
+    except DataError as error:
+        return str(error)
+    if loaded["test"]["fingerprint"] != whole.about["splits"]["test"]["fingerprint"]:
+        raise DataError(f"{whole.name}: the test texts change with the number of others; give a test split of its own.")
+    return chosen
+
+
+def _three_sizes(settings: Settings, whole: Dataset, found: dict[int, BoardSize]) -> dict[int, BoardSize]:
+    """Return three sizes or more, as far as a half, a quarter and an eighth of what there is lie apart from those found."""
+    from matinee.evaluation.learning_curve import FEWEST_SIZES
+
+    for part in (2, 4, 8):
+        size = max(found) // part
+        if len(found) >= FEWEST_SIZES or not size or any(n / _APART < size < n * _APART for n in found):
+            continue
+        chosen = _size_of(settings, whole, size)
+        if isinstance(chosen, BoardSize):
+            found = {**found, size: chosen}
+    return found
+
+
+def _majority(whole: Dataset) -> tuple[str, float]:
+    """Return the most frequent label of the test texts, and the share of them that have it."""
+    import numpy as np
+
+    labels = whole.splits["test"].labels
+    counts = np.bincount(labels, minlength=len(whole.label_names))
+    return whole.label_names[int(counts.argmax())], float(counts.max() / len(labels))
 
 
 def _settings(data: str, encoder: str, recipe: str | Path | None, layers: Sequence[Layer]) -> Settings:

@@ -144,9 +144,8 @@ def leaderboard(
             try:
                 return run.run(list(range(seeds)), seconds)
             except KeyboardInterrupt as interrupt:
-                done = sum(result["state"] == COMPLETE for result in run.results.values())
                 raise StoppedError(
-                    f"Stopped after {done} of {len(run.asked)} trainings; {folder} holds what they say. The same command goes on."
+                    f"Stopped after {run.n_done} of {len(run.asked)} trainings; {folder} holds what they say. The same command goes on."
                 ) from interrupt
 
 
@@ -170,6 +169,13 @@ class _BoardRun:
         self.answers: dict[tuple[str, int, int], Any] = {}
         self.asked: list[Cell] = []
         self.weights = {entrant.name: entrant.weights_mb for entrant in entrants}
+
+    @property
+    def n_done(self) -> int:
+        """How many of the cells that were asked for are complete; the folder may hold others of earlier calls."""
+        return sum(
+            self.results.get((cell.encoder, cell.size, cell.seed), {}).get("state") == COMPLETE for cell in self.asked
+        )
 
     def run(self, seeds: Sequence[int], timeout: float | None) -> Board:
         """Run the cells that are missing, cheap ones first, all of a size before the next; then draw the pictures."""
@@ -352,6 +358,8 @@ class _BoardRun:
             "data": self.texts.name,
             "n_test": self.texts.n_test,
             "label_names": self.texts.label_names,
+            "majority_label": self.texts.majority_label,
+            "majority_share": self.texts.majority_share,
             "sizes": sorted({*(size.n for size in self.texts.sizes), *(cell["size"] for cell in cells)}),
             "seeds": sorted({cell["seed"] for cell in cells}),
             "left_out": self.texts.left_out,
@@ -366,7 +374,12 @@ class _BoardRun:
                 for name, of in sorted(self.plan["encoders"].items(), key=lambda item: self._place(item[0]))
             ],
             "cells": cells,
-            **standings(cells, self.answers, sorted(self.plan["encoders"], key=self._place)),
+            **standings(
+                cells,
+                self.answers,
+                sorted(self.plan["encoders"], key=self._place),
+                (self.texts.majority_label, self.texts.majority_share),
+            ),
         }
 
     def _place(self, name: str) -> tuple[float, int, str]:
@@ -502,6 +515,7 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
             **{
                 ("accuracy" if name == "mean" else f"accuracy_{name}"): value for name, value in row["accuracy"].items()
             },
+            "f1": row["f1"]["mean"],
             **{name: row[name] for name in ("log_loss", "ece", *_FIGURES)},
         }
         for row in rows

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matinee.core.settings import LINEAR, Settings
 
@@ -35,6 +35,10 @@ HEAD_TEXTS = TEXTS_BETWEEN = 5_000
 
 # Numbers of labels this near to each other, as a factor, count as the same.
 _SAME_SIZE = 1.25
+
+
+# An encoder, and whether only its head is fitted.
+Way: TypeAlias = tuple[str, bool]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Known:
 
         The rows of as many labels, within a quarter; else those of the next fewer and the next more, of which one may be missing.
         """
-        rows = [row for row in self.rows if row["encoder"] == encoder and bool(row.get("frozen")) == frozen]
+        rows = self._of(encoder, frozen)
         if not rows:
             return None
         same = [row for row in rows if 1 / _SAME_SIZE <= row["size"] / n_labels <= _SAME_SIZE]
@@ -90,11 +94,27 @@ class Known:
             rests_on=tuple(same or [*fewer, *more]),
         )
 
-    def rank(self, encoder: str, n_labels: int, *, frozen: bool = False) -> float | None:
-        """Return a score to put encoders in order by: the mean accuracy at the nearest stored number of labels."""
-        rows = [row for row in self.rows if row["encoder"] == encoder and bool(row.get("frozen")) == frozen]
-        nearest = _nearest(rows, n_labels)
-        return sum(row["mean"] for row in nearest) / len(nearest) if nearest else None
+    def is_better(self, one: Way, other: Way, n_labels: int, *, clearly: bool = False) -> bool:
+        """Return whether one way to train was more accurate than another; False where nothing is stored that puts both side by side.
+
+        They are compared by the same data and number of labels, the nearest that is stored of both: what one scored with more labels
+        says nothing of the other.
+
+        Args:
+            one: An encoder, and whether only its head was fitted.
+            other: Another.
+            n_labels: Labels there are to learn from.
+            clearly: Whether the intervals must part; else the means decide.
+        """
+        mine, others = self._of(*one), self._of(*other)
+        shared = {_setting_of(row) for row in mine} & {_setting_of(row) for row in others}
+        if not shared:
+            return False
+        nearest = min(shared, key=lambda setting: (abs(math.log(setting[1] / n_labels)), setting))
+        mine, others = ([row for row in rows if _setting_of(row) == nearest] for rows in (mine, others))
+        if clearly:
+            return bool(min(row["low"] for row in mine) > max(row["high"] for row in others))
+        return _mean(mine) > _mean(others)
 
     def seconds(self, encoder: str, n_tokens: float) -> tuple[float, float] | None:
         """Return the least and the most that reading so many tokens took on the machine of the benchmarks; None where unknown."""
@@ -105,6 +125,9 @@ class Known:
         """Return what a training took at most with the stored number of labels that is nearest; None where nothing is stored."""
         nearest = _nearest([row for row in self.memory if row["encoder"] == encoder], n_labels)
         return max((row["gb"] for row in nearest), default=None)
+
+    def _of(self, encoder: str, frozen: bool) -> list[Mapping[str, Any]]:
+        return [row for row in self.rows if row["encoder"] == encoder and bool(row.get("frozen")) == frozen]
 
 
 @cache
@@ -143,6 +166,15 @@ def _trained(settings: Settings) -> float:
         return _TRAINED
     share = min(int(freeze) / layers, 1.0)
     return (1 - share) * _TRAINED + share
+
+
+def _setting_of(row: Mapping[str, Any]) -> tuple[str, int]:
+    """Return what scores must share to be compared: the data, and the number of labels."""
+    return row["data"], row["size"]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]]) -> float:
+    return sum(float(row["mean"]) for row in rows) / len(rows)
 
 
 def _nearest(rows: Sequence[Mapping[str, Any]], n_labels: int) -> list[Mapping[str, Any]]:
