@@ -24,14 +24,28 @@ def test_points_are_the_same_each_time_and_the_first_is_the_default():
 
 
 def test_rates_and_what_is_as_fast_as_the_target():
-    trials = {"stock": [trial(100, 0.8), trial(260, 0.9)], "search": [trial(20, 0.8), trial(10, 0.7, "pruned")] * 6}
+    trials = {
+        "stock": [trial(100, 0.8), trial(260, 0.9)],
+        benchmark.PLAIN: [trial(90, 0.8), trial(90, 0.9)],
+        "search": [trial(20, 0.8), trial(10, 0.7, "pruned")] * 6,
+    }
     found = benchmark.summary(trials, ARGUMENTS)
-    assert found["trials_per_hour"] == {"stock": 20.0, "search": 240.0}
+    assert found["trials_per_hour"] == {"stock": 20.0, benchmark.PLAIN: 40.0, "search": 240.0}
     assert found["times_stock"]["search"] == 12.0
+    assert found["by_pruning_and_features"] == 6.0
     assert found["target_met"]
-    assert found["pruned_share"] == {"stock": 0.0, "search": 0.5}
+    assert found["pruned_share"] == {"stock": 0.0, benchmark.PLAIN: 0.0, "search": 0.5}
     assert found["same_value"] == 1.0  # of the one point that both completed
-    assert not benchmark.summary({"stock": [], "search": [trial(1, 0.5)]}, ARGUMENTS)["target_met"]
+
+
+def test_the_target_is_for_pruning_and_kept_features_not_for_what_a_trial_leaves_out():
+    trials = {"stock": [trial(600, 0.8)], benchmark.PLAIN: [trial(40, 0.8)], "search": [trial(10, 0.8)]}
+    found = benchmark.summary(trials, ARGUMENTS)
+    assert (found["times_stock"]["search"], found["by_pruning_and_features"]) == (60.0, 4.0)
+    assert not found["target_met"]
+    without = benchmark.summary({name: trials[name] for name in ("stock", "search")}, ARGUMENTS)
+    assert without["by_pruning_and_features"] is None
+    assert not without["target_met"]
 
 
 def test_parts_are_kept_beside_each_other(tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ def test_a_search_shows_trials_finalists_and_what_is_left_on_test(command, tmp_p
         "0 (yours)",
         "calibration",
         "The best of them, repeated",
+        "seed 1",
         "On the 24 test texts, which nothing was chosen by: accuracy",
         f"Recipe: {tmp_path / 'study' / 'best.yaml'}",
         f"Report: {tmp_path / 'study' / 'report.html'}",
@@ -127,5 +128,5 @@ class TestVerdict:
 
     def test_untested(self):
         assert verdict(self.record({**WON, "base_mean": None}, None)) == (
-            "The best settings have validation accuracy 0.900."
+            "The best settings have validation accuracy 0.900; your settings were not measured beside them."
         )

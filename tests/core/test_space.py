@@ -71,6 +71,13 @@ class TestGrids:
     def test_whole_numbers_need_no_step(self):
         assert space("layers: {low: 2, high: 4}").dimensions["layers"].listed() == (2, 3, 4)
 
+    def test_a_huge_range_is_counted_and_not_listed(self, monkeypatch):
+        monkeypatch.setattr(Range, "listed", lambda self: pytest.fail("it was listed"))
+        huge = space("learning_rate: {low: 0.0, high: 1.0, step: 1.0e-6}")
+        assert huge.dimensions["learning_rate"].n_values == 1_000_001
+        with pytest.raises(SettingsError, match="1,000,001 combinations is more than the 2,000"):
+            huge.grid(resolve())
+
     def test_contradictions_are_left_out(self):
         points = space("{head: [fitted, random], freeze: [none, all]}").grid(resolve())
         assert {"head": "random", "freeze": "all"} not in points
@@ -89,6 +96,28 @@ class TestGrids:
     def test_too_large_a_grid_is_an_error(self):
         with pytest.raises(SettingsError, match="4,096 combinations is more than the 2,000"):
             space("{batch_size: {low: 1, high: 64}, max_length: {low: 64, high: 127}}").grid(resolve())
+
+
+class TestWhetherAnythingIsAllowed:
+    def test_one_allowed_combination_is_enough(self):
+        space("{head: [random], freeze: [all, '1']}").check_allows(resolve())
+        space("{pooling: [cls, mean], learning_rate: {low: 1e-5, high: 1e-3}}").check_allows(resolve())
+
+    @pytest.mark.parametrize(
+        ("text", "each"),
+        [
+            ("{pooling: [cls], head: [fitted]}", "each combination contradicts itself (head: "),
+            (
+                "{pooling: [cls], batch_size: {low: 8, high: 32, step: 8}}",
+                "each combination contradicts itself (head: ",
+            ),
+            ("{pooling: [cls], learning_rate: {low: 1e-5, high: 1e-3}}", "each of 300 combinations that were drawn"),
+            ("{pooling: [cls], max_length: {low: 16, high: 512}, batch_size: {low: 1, high: 99}}", "each of 300"),
+        ],
+    )
+    def test_none_at_all_is_an_error(self, text, each):
+        with pytest.raises(SettingsError, match=re.escape(f"The space allows nothing: {each}")):
+            space(text).check_allows(resolve())
 
 
 class TestVariedSettings:

@@ -49,6 +49,18 @@ TRIALS = [
 ]
 
 
+def finalist(number, values, mean):
+    params = TRIALS[number]["params"]
+    return {
+        "number": number,
+        "is_base": number == 0,
+        "params": params,
+        "seeds": [1, 2, 3],
+        "values": values,
+        "mean": mean,
+    }
+
+
 def study(**changes):
     """Return a search that is over: trial 2 won, and half a point is left on test."""
     found = {
@@ -63,15 +75,16 @@ def study(**changes):
         "pruner": "median",
         "n_trials": 7,
         "seconds": 600.0,
-        "counts": {"complete": 4, "pruned": 2, "failed": 1},
+        "counts": {"complete": 4, "pruned": 2, "failed": 1, "lost": 0},
         "trials": TRIALS,
         "best": {"number": 2, "value": 0.88, "params": TRIALS[2]["params"]},
         "importance": {"learning_rate": 0.6, "freeze": 0.3, "epochs": 0.08, "dropout": 0.02},
         "finalists": [
-            {"number": 0, "is_base": True, "params": TRIALS[0]["params"], "values": [0.86, 0.85, 0.87], "mean": 0.86},
-            {"number": 2, "is_base": False, "params": TRIALS[2]["params"], "values": [0.88, 0.87, 0.86], "mean": 0.87},
+            finalist(0, [0.86, 0.85, 0.87], 0.86),
+            finalist(2, [0.88, 0.87, 0.86], 0.87),
         ],
         "winner": {"params": TRIALS[2]["params"], "is_base": False, "mean": 0.87, "base_mean": 0.86},
+        "chosen_of": 7,
         "test": {
             "n": 2000,
             "winner": {"accuracy": {"value": 0.87, "low": 0.8545, "high": 0.884}},

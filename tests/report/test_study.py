@@ -55,7 +55,7 @@ class TestVerdict:
                 0.002,
                 0.016,
                 "good",
-                "they are 0.5 points better (95% interval +0.2 to +1.6), which is more than chance explains",
+                "they are 0.5 points better (95% interval +0.2 to +1.6): take them.",
             ),
             (
                 -0.006,
@@ -74,19 +74,59 @@ class TestVerdict:
             in found["text"]
         )
         assert f"On 2,000 test texts that the search never saw, {said}" in found["text"]
+        assert found["text"].endswith(
+            "The interval is for these test texts and one training of each: other training seeds would move it."
+        )
 
     def test_a_gain_that_was_luck(self):
         test = {**study()["test"], "gain": {"value": -0.02, "low": -0.03, "high": -0.01}}
         found = study_verdict(study(test=test), ACCURACY)
         assert found["tone"] == "bad"
-        assert "they are 2.0 points worse (95% interval −3.0 to −1.0): the gain was luck" in found["text"]
+        assert "they are 2.0 points worse (95% interval −3.0 to −1.0): keep the settings that you had." in found["text"]
 
     def test_settings_that_nothing_beats(self):
         winner = {"params": experiments.TRIALS[0]["params"], "is_base": True, "mean": 0.86, "base_mean": 0.86}
         found = study_verdict(study(winner=winner), ACCURACY)
         assert found["tone"] == "mixed"
-        assert found["text"].startswith("Keep the settings that you have: none of 7 trials beats them")
+        assert found["text"].startswith(
+            "Keep the settings that you have: none of the 3 other trials that were trained to their end beats them, once the "
+            "best are repeated with other seeds. They get 86.0% on the validation texts (mean of 3 seeds)."
+        )
         assert "On 2,000 test texts they label 86.5% right (likely 84.9% to 87.9%)" in found["text"]
+
+    @pytest.mark.parametrize(
+        ("kept", "said"),
+        [
+            (
+                (0, 2, 4),
+                "the one other trial that was trained to its end does not beat them. They get 86.0% on the validation texts (one seed)",
+            ),
+            ((0, 4), "no others were trained to their end, so there was nothing to hold them against. They get"),
+        ],
+    )
+    def test_settings_that_nothing_beats_are_held_against_what_was_trained(self, kept, said):
+        """What failed, what could not be, and the same settings again are no rivals; nothing is repeated without finalists."""
+        winner = {"params": experiments.TRIALS[0]["params"], "is_base": True, "mean": 0.86, "base_mean": 0.86}
+        trials = [*(experiments.TRIALS[n] for n in kept), {**trial(9, value=0.86), "reason": "the same settings"}]
+        base = {**experiments.BASE, "dropout": 0.1}
+        found = study_verdict(study(winner=winner, trials=trials, finalists=[], base=base), ACCURACY)
+        assert found["text"].startswith(f"Keep the settings that you have: {said}")
+
+    def test_settings_whose_own_score_is_not_known(self):
+        winner = {**study()["winner"], "base_mean": None}
+        said = "get 87.0% on the validation texts (mean of 3 seeds); the settings that you had were not measured beside them"
+        assert said in study_verdict(study(winner=winner), ACCURACY)["text"]
+        assert "your settings: not measured; on validation, mean of 3 seeds" in words_of(winner=winner)
+
+    @pytest.mark.parametrize(
+        ("chosen_of", "said"),
+        [(4, "found of the first 4 trials; 3 were added since"), (1, "found of the first trial; 6 were added since")],
+    )
+    def test_trials_that_were_added_since(self, chosen_of, said):
+        base = {"params": experiments.TRIALS[0]["params"], "is_base": True, "mean": 0.86, "base_mean": 0.86}
+        for winner in (base, study()["winner"]):
+            assert said in study_verdict(study(chosen_of=chosen_of, winner=winner), ACCURACY)["text"]
+        assert "added since" not in study_verdict(study(), ACCURACY)["text"]
 
     def test_a_search_under_way(self):
         found = study_verdict(study(winner=None, test=None, finalists=[], n_trials=30), ACCURACY)
@@ -126,13 +166,14 @@ class TestWhatItSays:
         "words",
         [
             "data imdb · encoder minilm · by accuracy on 200 validation texts · sampler tpe · pruner median",
-            "Gain on test +0.5 points likely −0.6 to +1.6, on 2,000 test texts",
+            "Gain on test +0.5 points likely −0.6 to +1.6, on 2,000 test texts, of one training each",
             "What it cost 10.0 min of computing, 7 trials",
             "Best settings found 87.0% 85.5% to 88.4%",
-            "Gain on test, text by text: +0.5 points, 95% interval −0.6 to +1.6. On validation it was +1.0 points (accuracy).",
+            "Gain on test, text by text: +0.5 points, 95% interval −0.6 to +1.6, for these texts and one training of each",
+            "other training seeds would move it. On validation it was +1.0 points (accuracy).",
             "On 200 validation texts, one score is known to about ±4.5 points.",
             "Trial 2 taken learning_rate 4.9e-4, epochs 2, dropout 0.1 88.0% 87.0% 86.0% 87.0%",
-            "Seed 0 Seed 1 Seed 2 Mean",
+            "Seed 1 Seed 2 Seed 3 Mean",
             "learning_rate 1e-5 to 5e-4, logarithmic 1e-4 4.9e-4 at the end of its range 60%",
             "epochs 1 to 5, steps of 1 3 2 8%",
             "freeze none, 2, all none none 30%",
@@ -151,6 +192,20 @@ class TestWhatItSays:
     def test_the_best_mean_comes_first_among_the_finalists(self):
         words = words_of().partition("Score on validation, seed by seed")[2]
         assert words.index("Trial 2") < words.index("Your settings")
+
+    def test_finalists_whose_seeds_were_not_noted(self):
+        finalists = [{**each, "seeds": None} for each in study()["finalists"]]
+        assert "Training 1 Training 2 Training 3 Mean" in words_of(finalists=finalists)
+
+    def test_a_lost_trial_is_listed_and_not_counted(self):
+        lost = {**trial(7, "lost", reason="interrupted; it is tried again"), "seconds": 0.0}
+        found = study(trials=[*experiments.TRIALS, lost], counts={**study()["counts"], "lost": 1})
+        words = Page(render_study(found)).words
+        assert "7 – lost – – 0.0 s dropout 0.1 interrupted; it is tried again" in words
+        assert "of computing, 7 trials" in words
+        assert "Trials lost 1" in words
+        assert "88 trials in an hour" in words
+        assert len(trials_of(found)) == 7
 
     def test_the_most_important_setting_comes_first(self):
         words = words_of(importance={"dropout": 0.9, "learning_rate": 0.1}).partition("Searched settings, the most")[2]

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
 from matinee.core.errors import NotAvailableError, SettingsError
 from matinee.core.space import SAMPLERS, Space
 from matinee.training import study as module
-from matinee.training.study import Outcome, check_installed, delete_study, open_study, shown_storage
-from matinee.training.workers import Workers
+from matinee.training.study import (
+    Outcome,
+    StudyStorageError,
+    check_installed,
+    delete_study,
+    is_in_memory,
+    open_study,
+    shown_storage,
+    storage_trouble,
+    worked_on_elsewhere,
+)
+from matinee.training.workers import SILENCE, Workers
 
 SPACE = Space.read(
     {
@@ -71,6 +82,13 @@ class TestTrials:
                 assert type(trial.values["batch_size"]) is int
                 trial.close(complete(0.5 + n / 100))
         assert len({str(row.values) for row in shared.rows()}) > 10
+
+    def test_steps_of_a_range_are_no_reason_to_warn(self, opened, capfd):
+        shared = opened(space=Space.read({"dropout": {"low": 0.1, "high": 0.3, "step": 0.1}}, "it"))
+        with shared.workers.enrolled() as owner:
+            drawn = {shared.take(owner).values["dropout"] for _ in range(12)}
+        assert drawn == {0.1, 0.2, 0.3}
+        assert capfd.readouterr().err == ""
 
     def test_a_study_that_goes_on_does_not_draw_the_same_again(self, opened):
         drawn = []
@@ -182,6 +200,60 @@ class TestLostTrials:
         assert values[0] == values[1] == values[2]
         assert [row.state for row in shared.rows()] == ["lost", "lost", "lost", "waiting"]
 
+    def test_ctrl_c_is_no_fault_of_the_trial(self, opened):
+        """Given back, then killed: that is one accident, and not the second."""
+        shared, other = opened(), opened()
+        with shared.workers.enrolled() as owner:
+            shared.add(BASE, base=True)
+            shared.take(owner).give_back()
+            with other.workers.enrolled() as gone:
+                other.take(gone)
+            shared.reclaim()
+            assert [row.state for row in shared.rows()] == ["lost", "lost", "waiting"]
+            assert shared.rows()[2].attrs == {"base": True, "retry_of": 1}
+            shared.take(owner).give_back()  # nor does it stay a second one
+            assert shared.rows()[3].attrs == {"base": True}
+
+    def test_one_that_was_lost_before_it_had_its_values_keeps_them(self, opened):
+        shared = opened()
+        shared.add(BASE)
+        with shared.workers.enrolled() as gone:
+            shared.study.ask().set_user_attr("owner", gone)  # and killed before the first value
+        shared.reclaim()
+        assert [(row.state, row.values) for row in shared.rows()] == [("lost", BASE), ("waiting", BASE)]
+
+    def test_a_failure_that_may_pass_is_revived_in_its_place(self, opened):
+        shared = opened()
+        outside = {"base": True, "outside": True}
+        shared.add({}, **outside)
+        ends = [
+            Outcome("failed", None, 1.0, "always"),
+            Outcome("failed", None, 1.0, "no network", may_pass=True),
+            Outcome("failed", None, 1.0, "always"),
+            complete(0.5),
+        ]
+        with shared.workers.enrolled() as owner:
+            for outcome in ends:
+                shared.take(owner).close(outcome)
+            for _ in range(2):  # the second time finds nothing more
+                shared.revive()
+            rows = shared.rows()
+            assert [row.state for row in rows] == ["lost", "lost", "failed", "complete", "waiting", "waiting"]
+            assert (rows[4].values, rows[4].attrs) == ({}, {**outside, "again_of": 0})
+            assert (rows[5].values, rows[5].attrs) == (rows[1].values, {"again_of": 1})
+            assert rows[1].outcome.reason == "no network"
+            shared.take(owner).close(complete(0.6))
+            shared.take(owner).give_back()
+            assert [row.state for row in shared.rows()[:2]] == ["lost", "lost"]
+
+    def test_impossible_ones_are_no_trials_but_teach_the_sampler(self, opened):
+        shared = opened()
+        with shared.workers.enrolled() as owner:
+            shared.take(owner).close(Outcome("impossible", None, 0.0, "cannot be"))
+        assert [row.state for row in shared.rows()] == ["impossible"]
+        assert "impossible" not in module.FINISHED
+        assert shared.study.get_trials(deepcopy=False)[0].state.name == "PRUNED"
+
     def test_one_that_lacks_the_last_word_alone_is_not_done_again(self, opened):
         shared, other = opened(), opened()
         with other.workers.enrolled() as gone:
@@ -239,6 +311,30 @@ class TestStoragesThatRefuse:
         assert "the file is no database" in self.refusal(f"sqlite:///{path}", tmp_path)
         assert "damaged, or no journal" in self.refusal(f"journal:{path}", tmp_path)
 
+    @pytest.mark.parametrize("content", [b"x", b"7\n", b"{}\n", b"[1]\n", b'"a"\n', b"\xff\xfe\x00\n"])
+    def test_a_damaged_journal(self, tmp_path, content):
+        path = tmp_path / "study.log"
+        path.write_bytes(content)
+        assert "damaged, or no journal" in self.refusal(f"journal:{path}", tmp_path)
+
+    @pytest.mark.parametrize("error", [AssertionError(), KeyError("worker_id"), TypeError("x"), ValueError("x")])
+    def test_what_is_no_journal_is_told_from_a_mistake_of_ours(self, error):
+        with pytest.raises(StudyStorageError), storage_trouble("journal:study.log"):
+            raise error
+        with pytest.raises(type(error)), storage_trouble("sqlite:///study.db"):
+            raise error
+
+    def test_a_database_that_nobody_else_sees_is_known(self):
+        for storage in (
+            "sqlite://",
+            "sqlite:///:memory:",
+            "sqlite+pysqlite:///:memory:",
+            "sqlite:///file:x?mode=memory",
+        ):
+            assert is_in_memory(storage)
+        for storage in ("sqlite:///study.db", "sqlite:////srv/memory.db", "postgresql://ada@db", "no url"):
+            assert not is_in_memory(storage)
+
     def test_no_url(self, tmp_path):
         assert "it is no URL" in self.refusal("somewhere", tmp_path)
         assert "no such kind of database" in self.refusal("mongo://host/x", tmp_path)
@@ -268,3 +364,22 @@ def test_a_deleted_study_is_gone(storage, opened):
     delete_study(storage, "reviews")
     delete_study(storage, "never there")
     assert opened().about == {}
+
+
+class TestWhoWorksElsewhere:
+    def taken(self, shared, owner, **attrs):
+        trial = shared.take(owner)
+        for name, of in attrs.items():
+            trial.trial.set_user_attr(name, of)
+
+    def test_another_machine_is_told_by_its_pulse(self, storage, opened, tmp_path):
+        shared = opened()
+        assert worked_on_elsewhere(storage, "never there", shared.workers) is None
+        with shared.workers.enrolled() as owner:
+            self.taken(shared, owner)
+            assert worked_on_elsewhere(storage, "reviews", shared.workers) is None  # its own lock file tells of it
+            assert worked_on_elsewhere(storage, "reviews", Workers(tmp_path / "other")) == owner["host"]
+        self.taken(shared, {"host": "a-laptop", "place": "p", "name": "n"}, beat=[9, time.time() - 2 * SILENCE])
+        assert worked_on_elsewhere(storage, "reviews", shared.workers) is None
+        self.taken(shared, {"host": "a-laptop", "place": "p", "name": "n"})  # it beats from the beginning
+        assert worked_on_elsewhere(storage, "reviews", shared.workers) == "a-laptop"

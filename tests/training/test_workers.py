@@ -56,6 +56,13 @@ def test_elsewhere_a_pulse_tells(owner, tmp_path, monkeypatch):
     assert watching.is_gone(3, owner, 2)
 
 
+def test_a_pulse_is_recent_for_five_minutes(monkeypatch):
+    monkeypatch.setattr(module.time, "time", lambda: 1_000.0)
+    assert module.is_recent([3, 1_000.0 - module.SILENCE + 1])
+    assert not module.is_recent([3, 1_000.0 - module.SILENCE - 1])
+    assert not module.is_recent(None)
+
+
 def test_a_pulse_beats_and_ends_whatever_happens_to_it(monkeypatch):
     monkeypatch.setattr(module, "SECONDS_BETWEEN_BEATS", 0.001)
     beats, enough = [], threading.Event()

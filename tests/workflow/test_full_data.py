@@ -7,8 +7,11 @@ import logging
 
 import pytest
 
+from matinee.core.run import RunFolder
+from matinee.core.schema import Layer, resolve
 from matinee.training import head
-from matinee.workflow.train import train
+from matinee.workflow.fitting import Watch, fine_tune
+from matinee.workflow.train import prepare, train
 
 SIZES = {"validation_size": 20, "test_size": 20, "max_length": 32, "precision": "fp32", "seed": 3}
 
@@ -59,3 +62,19 @@ def test_a_head_that_is_all_there_is_reads_all_texts(tmp_path, tiny_csv, tiny_en
         run = train(tiny_csv, encoder=str(tiny_encoder), run_dir=tmp_path / "run", freeze="all", **SIZES)
     assert "The head is fitted on" not in caplog.text
     assert run.data["splits"]["train"]["n"] == 80
+
+
+@pytest.mark.parametrize(("throwaway", "n_read"), [(True, 30), (False, 30 + 20 + 20)])
+def test_without_a_baseline_to_show_the_head_alone_is_read_for(
+    throwaway, n_read, tmp_path, tiny_csv, tiny_encoder, small_samples, monkeypatch
+):
+    read, features = [], head.frozen_features
+    monkeypatch.setattr(
+        head, "frozen_features", lambda model, ids, *rest: read.append(len(ids)) or features(model, ids, *rest)
+    )
+    settings = resolve(Layer({"data": str(tiny_csv), "encoder": str(tiny_encoder), "epochs": 1, **SIZES}))
+    encoder, dataset = prepare(settings)
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir(parents=True)
+    fine_tune(dataset, settings, encoder, run, Watch(), throwaway=throwaway)
+    assert sum(read) == n_read

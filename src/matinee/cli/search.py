@@ -41,7 +41,10 @@ _SHOWN = 8
 @click.option("--metric", default="accuracy", show_default=True, metavar="NAME", help="Validation score to search for.")
 @click.option("--timeout", metavar="TIME", help="Begin no further trial after that long: 90m, 2h, or seconds.")
 @click.option(
-    "--storage", metavar="URL", help="Where trials are kept: a database, or journal:FILE. [default: STUDY/study.db]"
+    "--storage",
+    metavar="URL",
+    help="Where trials are kept: a database, or journal:FILE. Machines that share one need study folders of the same name. "
+    "[default: STUDY/study.db]",
 )
 @click.option(
     "--jobs", "n_jobs", type=int, default=1, show_default=True, metavar="N", help="Processes on this machine."
@@ -135,7 +138,6 @@ def _print_trials(record: Mapping[str, Any]) -> None:
 def _print_finalists(record: Mapping[str, Any]) -> None:
     if not record["finalists"]:
         return
-    n_seeds = len(record["finalists"][0]["values"])
     rows = [
         [
             f"{row['number']}{' (yours)' if row['is_base'] else ''}",
@@ -144,7 +146,7 @@ def _print_finalists(record: Mapping[str, Any]) -> None:
         ]
         for row in record["finalists"]
     ]
-    seeds = [f"seed {n + 1}" for n in range(n_seeds)]
+    seeds = [f"seed {seed}" for seed in record["finalists"][0]["seeds"]]
     terminal.print_table("The best of them, repeated", ["Trial", "mean", *seeds], rows)
 
 
@@ -159,7 +161,9 @@ def verdict(record: Mapping[str, Any]) -> str:
             else f"; they have accuracy {_score(test['winner']['accuracy'])} on {test['n']:,} test texts"
         )
         return f"{said}: validation {metric} {winner['mean']:.3f}{tested}."
-    gained = "" if winner["base_mean"] is None else f", against {winner['base_mean']:.3f} of your settings"
+    gained = "; your settings were not measured beside them"
+    if winner["base_mean"] is not None:
+        gained = f", against {winner['base_mean']:.3f} of your settings"
     said = f"The best settings have validation {metric} {winner['mean']:.3f}{gained}."
     if test is None:
         return said

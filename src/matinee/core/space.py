@@ -12,12 +12,15 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from matinee.core.errors import SettingsError, did_you_mean
 from matinee.core.schema import Layer, flatten, resolve, settings_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matinee.core.schema import Field
     from matinee.core.settings import Settings
 
@@ -29,6 +32,9 @@ PRUNERS = ("median", "hyperband", "none")
 
 MOST_OF_A_GRID = 2_000
 """Combinations that a grid may have at most: more of them nobody waits for, and random ones find as good a one sooner."""
+
+# Combinations drawn of a space too large to go through, to see whether any is allowed.
+_DRAWN = 300
 
 _TEXTS = "it decides which texts are learned from and scored: values of different texts cannot be compared"
 _UNSCORED = "it changes nothing that is scored"
@@ -54,9 +60,18 @@ class Choices:
         """Return whether the value is one of them."""
         return value in self.values
 
+    @property
+    def n_values(self) -> int:
+        """How many there are."""
+        return len(self.values)
+
     def listed(self) -> tuple[Any, ...]:
         """Return every value."""
         return self.values
+
+    def drawn(self, random: Random) -> Any:
+        """Return any of them."""
+        return random.choice(self.values)
 
 
 @dataclass(frozen=True)
@@ -86,14 +101,27 @@ class Range:
         steps = (value - self.low) / self.step
         return math.isclose(steps, round(steps), abs_tol=1e-6)
 
-    def listed(self) -> tuple[Any, ...] | None:
-        """Return every value; None where there is no end to them."""
-        step = self.step or (1 if self.whole else None)
-        if step is None:
-            return None
-        n_steps = math.floor((self.high - self.low) / step + 1e-9)
-        values = [self.low + n * step for n in range(n_steps + 1)]
-        return tuple(int(value) for value in values) if self.whole else tuple(float(f"{v:.12g}") for v in values)
+    @property
+    def n_values(self) -> int | None:
+        """How many values it has; None where there is no end to them."""
+        step = self._between()
+        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+
+    def listed(self) -> tuple[Any, ...]:
+        """Return every value; none where there is no end to them."""
+        return tuple(self._at(n) for n in range(self.n_values or 0))
+
+    def drawn(self, random: Random) -> Any:
+        """Return any of them."""
+        n_values = self.n_values
+        return random.uniform(self.low, self.high) if n_values is None else self._at(random.randrange(n_values))
+
+    def _between(self) -> float | None:
+        return self.step or (1 if self.whole else None)
+
+    def _at(self, n: int) -> Any:
+        value = self.low + n * (self._between() or 0)
+        return int(value) if self.whole else float(f"{value:.12g}")
 
 
 Dimension = Choices | Range
@@ -151,25 +179,48 @@ class Space:
         Raises:
             SettingsError: A range has no end of values, there are too many combinations, or none that is not a contradiction.
         """
-        listed = {name: dimension.listed() for name, dimension in self.dimensions.items()}
-        endless = [name for name, values in listed.items() if values is None]
-        if endless:
+        n_points = self._n_points()
+        if n_points is None:
+            endless = [name for name, dimension in self.dimensions.items() if dimension.n_values is None]
             raise SettingsError(
                 f"A grid has no end in {', '.join(endless)}: give a list of values, or a range with a step."
             )
-        values = {name: each for name, each in listed.items() if each is not None}
-        n_points = math.prod(len(each) for each in values.values())
         if n_points > MOST_OF_A_GRID:
             raise SettingsError(
                 f"A grid of {n_points:,} combinations is more than the {MOST_OF_A_GRID:,} that are allowed: "
                 "name fewer values, or take --sampler random."
             )
-        points = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
-        found = [(point, contradiction(base, point)) for point in points]
+        found = [(point, contradiction(base, point)) for point in self._points()]
         allowed = [point for point, reason in found if reason is None]
         if not allowed:
             raise SettingsError(f"The space allows nothing: each combination contradicts itself ({found[0][1]}).")
         return allowed
+
+    def check_allows(self, base: Settings) -> None:
+        """Raise SettingsError if every combination contradicts itself: all of a small space, of a larger one some hundred drawn."""
+        n_points = self._n_points()
+        is_small = n_points is not None and n_points <= MOST_OF_A_GRID
+        first = None
+        for point in self._points() if is_small else self._drawn():
+            reason = contradiction(base, point)
+            if reason is None:
+                return
+            first = first or reason
+        each = "each combination" if is_small else f"each of {_DRAWN} combinations that were drawn"
+        raise SettingsError(f"The space allows nothing: {each} contradicts itself ({first}).")
+
+    def _n_points(self) -> int | None:
+        """Return how many combinations there are; None where there is no end to them."""
+        numbers = [dimension.n_values for dimension in self.dimensions.values()]
+        return None if None in numbers else math.prod(n for n in numbers if n is not None)
+
+    def _points(self) -> Iterator[dict[str, Any]]:
+        values = [dimension.listed() for dimension in self.dimensions.values()]
+        return (dict(zip(self.dimensions, point, strict=True)) for point in itertools.product(*values))
+
+    def _drawn(self) -> Iterator[dict[str, Any]]:
+        random = Random(0)  # noqa: S311 - no secret
+        return ({name: of.drawn(random) for name, of in self.dimensions.items()} for _ in range(_DRAWN))
 
 
 def varied(base: Settings, values: Mapping[str, object]) -> Settings:

@@ -11,7 +11,7 @@ from matinee.report.charts import axis_around, bar, strip
 from matinee.report.measures import Measure, duration, name_of_data, plain
 from matinee.report.shell import render_template
 from matinee.report.study_charts import coordinates, history, learning, slices
-from matinee.report.study_verdict import study_verdict
+from matinee.report.study_verdict import seeds_of, study_verdict
 from matinee.report.trials import STATES, differences, finished, same, trials_of
 from matinee.report.wording import (
     NOTHING,
@@ -39,7 +39,7 @@ View = dict[str, Any]
 _MOST_TRIALS, _MOST_SETTINGS = 300, 12
 # A best value this near to an end of its range, as a share of the range, may have a better one beyond it.
 _EDGE = 0.05
-_MARKS = {"complete": "●", "pruned": "▲", "failed": "✕"}
+_MARKS = {"complete": "●", "pruned": "▲", "failed": "✕", "lost": "–"}
 
 
 def render_study(study: Mapping[str, Any]) -> str:
@@ -57,6 +57,7 @@ def render_study(study: Mapping[str, Any]) -> str:
 def _views(study: Mapping[str, Any]) -> View:
     measure = Measure.of(study.get("metric"), higher_is_better=study.get("higher_is_better"))
     trials, base, space = trials_of(study), mapping(study.get("base")), mapping(study.get("space"))
+    with_lost = trials_of(study, with_lost=True)
     found, best = _found(study), _best_number(study)
     names = _names(study, trials)
     done = [trial for trial, _ in finished(trials)]
@@ -75,9 +76,9 @@ def _views(study: Mapping[str, Any]) -> View:
         "slices": slices(trials, space, names, measure, best) if len(done) > 1 else [],
         "n_done": plural(len(done), "finished trial"),
         "finalists": _finalists(study, measure),
-        "cost": _cost(study, trials),
-        "trials": [_trial_row(trial, base, measure, best) for trial in trials[:_MOST_TRIALS]],
-        "trials_left": max(0, len(trials) - _MOST_TRIALS),
+        "cost": _cost(study, with_lost),
+        "trials": [_trial_row(trial, base, measure, best) for trial in with_lost[:_MOST_TRIALS]],
+        "trials_left": max(0, len(with_lost) - _MOST_TRIALS),
         "recipe": _recipe(study, found),
         "is_over": bool(mapping(study.get("winner"))),
     }
@@ -127,18 +128,21 @@ def _tiles(study: Mapping[str, Any], measure: Measure) -> list[tuple[str, str, s
     winner, best, test = (mapping(study.get(name)) for name in ("winner", "best", "test"))
     found = []
     if known(winner.get("mean")) and winner.get("is_base") is not True:
-        beside = f"your settings: {measure.said(winner.get('base_mean'))}; on validation, mean over seeds"
+        yours = measure.said(winner["base_mean"]) if known(winner.get("base_mean")) else "not measured"
+        beside = f"your settings: {yours}; on validation, {seeds_of(study)}"
         found.append(("Best settings found", measure.said(winner["mean"]), beside))
     elif known(winner.get("mean")):
-        found.append(("Your settings, not beaten", measure.said(winner["mean"]), "on validation, mean over seeds"))
+        found.append(("Your settings, not beaten", measure.said(winner["mean"]), f"on validation, {seeds_of(study)}"))
     elif known(best.get("value")):
         found.append(("Best so far", measure.said(best["value"]), "on validation, one seed"))
     gain = mapping(test.get("gain"))
     if value_of(gain) is not None and winner.get("is_base") is not True:
-        beside = f"likely {points(ends(gain)[0])} to {points(ends(gain)[1])}, on {plural(test.get('n'), 'test text')}"
+        n_texts = plural(test.get("n"), "test text")
+        beside = f"likely {points(ends(gain)[0])} to {points(ends(gain)[1])}, on {n_texts}, of one training each"
         found.append(("Gain on test", f"{points(value_of(gain))} points", beside))
     if known(study.get("seconds")):
-        n_trials = plural(sum(n for n in mapping(study.get("counts")).values() if known(n)), "trial")
+        counts = mapping(study.get("counts"))
+        n_trials = plural(sum(n for state, n in counts.items() if known(n) and state != "lost"), "trial")
         found.append(("What it cost", duration(study["seconds"]), f"of computing, {n_trials}"))
     return found
 
@@ -268,7 +272,8 @@ def _finalists(study: Mapping[str, Any], measure: Measure) -> View:
     listed = rows(study.get("finalists"))[:50]
     scores = [_numbers(row.get("values")) for row in listed]
     n_seeds = max(map(len, scores), default=0)
-    first = base.get("seed")
+    seeds = next(filter(None, (_numbers(row.get("seeds")) for row in listed)), [])
+    seeds += [None] * (n_seeds - len(seeds))
     found = []
     for row, values in zip(listed, scores, strict=True):
         params, mean = mapping(row.get("params")), row.get("mean")
@@ -286,7 +291,10 @@ def _finalists(study: Mapping[str, Any], measure: Measure) -> View:
         )
     return {
         "rows": sorted(found, key=lambda row: (row["order"], not row["won"])),
-        "seeds": [f"Seed {int(first) + place}" if known(first) else f"Seed {place + 1}" for place in range(n_seeds)],
+        "seeds": [
+            f"Training {place + 1}" if seed is None else f"Seed {seed:.0f}"
+            for place, seed in enumerate(seeds[:n_seeds])
+        ],
         "has_values": n_seeds > 0,
     }
 
@@ -323,7 +331,8 @@ def _cost(study: Mapping[str, Any], trials: Sequence[Trial]) -> View:
                 "each": "",
             }
         )
-    rate = f"{len(trials) / spent * 3600:,.0f} trials in an hour of computing" if spent else ""
+    n_trials = sum(trial.state != "lost" for trial in trials)
+    rate = f"{n_trials / spent * 3600:,.0f} trials in an hour of computing" if spent else ""
     return {"rows": found, "total": duration(total if known(total) else spent) if trials else "", "rate": rate}
 
 

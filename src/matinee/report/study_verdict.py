@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matinee.report.trials import finished, trials_of
+from matinee.report.trials import differences, finished, trials_of
 from matinee.report.wording import ends, known, mapping, percent, plural, points, rows, span, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matinee.report.measures import Measure
+
+
+_OF_ONE_TRAINING = "The interval is for these test texts and one training of each: other training seeds would move it."
 
 
 def study_verdict(study: Mapping[str, Any], measure: Measure) -> dict[str, str]:
@@ -21,8 +24,8 @@ def study_verdict(study: Mapping[str, Any], measure: Measure) -> dict[str, str]:
         measure: What the search went by.
 
     Returns:
-        `text`, and `tone`: `"good"` where more than chance is left of the gain on test, `"bad"` where nothing finished or less than
-        nothing is left, else `"mixed"`.
+        `text`, and `tone`: `"good"` where the interval of the gain on test lies above zero, `"bad"` where it lies below or nothing
+        finished, else `"mixed"`.
     """
     winner = mapping(study.get("winner"))
     if not finished(trials_of(study)):
@@ -30,10 +33,19 @@ def study_verdict(study: Mapping[str, Any], measure: Measure) -> dict[str, str]:
     if not known(winner.get("mean")):
         return {"text": _under_way(study, measure), "tone": "mixed"}
     if winner.get("is_base") is True:
-        return {"text": _not_beaten(study, measure), "tone": "mixed"}
+        return {"text": _not_beaten(study, measure) + _since(study), "tone": "mixed"}
     low, high = ends(mapping(mapping(study.get("test")).get("gain")))
     tone = "good" if low is not None and low > 0 else "bad" if high is not None and high < 0 else "mixed"
-    return {"text": f"{_on_validation(study, measure)} {_on_test(study, measure)}", "tone": tone}
+    return {"text": f"{_on_validation(study, measure)} {_on_test(study, measure)}{_since(study)}", "tone": tone}
+
+
+def _since(study: Mapping[str, Any]) -> str:
+    """Return how many trials were added since the winner was chosen."""
+    chosen_of, n_trials = study.get("chosen_of"), len(trials_of(study))
+    if not known(chosen_of) or chosen_of >= n_trials:
+        return ""
+    first = "trial" if chosen_of == 1 else f"{chosen_of:,.0f} trials"
+    return f" That was found of the first {first}; {n_trials - chosen_of:,.0f} were added since, and are not considered yet."
 
 
 def _nothing(study: Mapping[str, Any]) -> str:
@@ -65,7 +77,8 @@ def _so_far(study: Mapping[str, Any], n_trials: int) -> str:
     return f"{n_trials:,} of {asked:,} trials" if known(asked) and asked > n_trials else plural(n_trials, "trial")
 
 
-def _seeds(study: Mapping[str, Any]) -> str:
+def seeds_of(study: Mapping[str, Any]) -> str:
+    """Return of how many seeds the winner's score is: `mean of 3 seeds`."""
     counts = [
         len(row["values"]) for row in rows(study.get("finalists")) if isinstance(row.get("values"), (list, tuple))
     ]
@@ -80,21 +93,35 @@ def _not_beaten(study: Mapping[str, Any], measure: Measure) -> str:
     tested = ""
     if value_of(accuracy) is not None:
         tested = f" On {plural(test.get('n'), 'test text')} they label {percent(value_of(accuracy), 1)} right (likely {span(accuracy)})."
+    n_others = _n_others(study)
+    if n_others:
+        repeated = ", once the best are repeated with other seeds" if rows(study.get("finalists")) else ""
+        others = "the one other trial that was" if n_others == 1 else f"none of the {n_others:,} other trials that were"
+        beaten = f"{others} trained to {'its' if n_others == 1 else 'their'} end "
+        beaten += f"{'does not beat' if n_others == 1 else 'beats'} them{repeated}."
+    else:
+        beaten = "no others were trained to their end, so there was nothing to hold them against."
     return (
-        f"Keep the settings that you have: none of {plural(len(trials_of(study)), 'trial')} beats them, once the best are repeated "
-        "with other seeds. "
-        f"They get {measure.said(winner['mean'])} on the validation texts ({_seeds(study)}).{tested}"
+        f"Keep the settings that you have: {beaten} "
+        f"They get {measure.said(winner['mean'])} on the validation texts ({seeds_of(study)}).{tested}"
     )
+
+
+def _n_others(study: Mapping[str, Any]) -> int:
+    """Return how many trials of other settings than the base's were trained to their end."""
+    base = mapping(study.get("base"))
+    done = [trial for trial, _ in finished(trials_of(study)) if not trial.is_base]
+    return sum(bool(differences(trial.params, base)) for trial in done)
 
 
 def _on_validation(study: Mapping[str, Any], measure: Measure) -> str:
     winner = mapping(study.get("winner"))
     mean, base = winner["mean"], winner.get("base_mean")
-    compared = f", {measure.apart(mean - base)} than the settings that you had" if known(base) else ""
+    compared = "; the settings that you had were not measured beside them, so what is gained there is not known"
+    if known(base):
+        compared = f", {measure.apart(mean - base)} than the settings that you had"
     title = "" if measure.is_share else f"a {measure.title} of "
-    return (
-        f"The best settings found get {title}{measure.said(mean)} on the validation texts ({_seeds(study)}){compared}."
-    )
+    return f"The best settings found get {title}{measure.said(mean)} on the validation texts ({seeds_of(study)}){compared}."
 
 
 def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
@@ -108,11 +135,11 @@ def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
     unit = "" if measure.is_share else " in accuracy"
     if low > 0:
         better = f"{points(value).lstrip('+')} points{unit} better"
-        return f"{where}, they are {better} {between}, which is more than chance explains: take them."
+        return f"{where}, they are {better} {between}: take them. {_OF_ONE_TRAINING}"
     if high < 0:
         worse = f"{points(value).lstrip('−')} points{unit} worse"
-        return f"{where}, they are {worse} {between}: the gain was luck. Keep the settings that you had."
+        return f"{where}, they are {worse} {between}: keep the settings that you had. {_OF_ONE_TRAINING}"
     return (
         f"{where}, the difference is {points(value)} points{unit} {between}: so many texts cannot tell the two apart. "
-        "Take them if they cost no more; do not count on the gain."
+        f"Take them if they cost no more; do not count on the gain. {_OF_ONE_TRAINING}"
     )

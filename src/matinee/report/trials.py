@@ -11,7 +11,7 @@ from matinee.report.wording import known, mapping, one_line, rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-STATES = {"complete": "finished", "pruned": "stopped early", "failed": "failed"}
+STATES = {"complete": "finished", "pruned": "stopped early", "failed": "failed", "lost": "lost"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,15 @@ class Trial:
         return self.value if self.value is not None else self.epochs[-1][1] if self.epochs else None
 
 
-def trials_of(study: Mapping[str, Any]) -> list[Trial]:
-    """Return the trials of `study.json` in order; a row of an unknown state is left out."""
+def trials_of(study: Mapping[str, Any], *, with_lost: bool = False) -> list[Trial]:
+    """Return the trials of `study.json` in order; a row of an unknown state is left out.
+
+    Args:
+        study: As `study.json` holds it.
+        with_lost: Whether those whose process ended before they did are among them. They are no trials: each is tried again.
+    """
     listed = [row for row in rows(study.get("trials")) if str(row.get("state")) in STATES]
-    found = [_trial(row, place) for place, row in enumerate(listed)]
+    found = [_trial(row, place) for place, row in enumerate(listed) if with_lost or row["state"] != "lost"]
     return sorted(found, key=lambda trial: trial.number)
 
 

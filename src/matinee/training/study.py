@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from matinee.core.errors import MatineeError, NotAvailableError, SettingsError
 from matinee.core.space import Choices, Range
-from matinee.training.workers import pulse
+from matinee.training.workers import is_recent, pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,9 +42,16 @@ _PATIENCE = 60.0
 # The database's driver, by what the URL begins with, and what installs it.
 _DRIVERS = {"postgresql": '"psycopg[binary]"', "mysql": "mysqlclient", "mariadb": "mysqlclient"}
 
-TrialState = Literal["complete", "pruned", "failed", "lost", "running", "waiting"]
+TrialState = Literal["complete", "pruned", "failed", "impossible", "lost", "running", "waiting"]
 FINISHED: tuple[TrialState, ...] = ("complete", "pruned", "failed")
-"""States of trials that count; a lost one is tried again in its place."""
+"""States of trials that count; a lost one is tried again in its place, and an impossible one was none."""
+
+# What is said of a trial while it goes on or of how it ended, and does not pass on to the one in its place.
+_OWN_ATTRS = ("owner", "beat", "given_back", "retry_of", "again_of", "outcome")
+
+
+class StudyStorageError(NotAvailableError):
+    """What keeps the trials cannot be used: no fault of the trial that finds out."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,12 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
-        state: `"complete"`, `"pruned"` or `"failed"`.
+        state: `"complete"`, `"pruned"`, `"failed"`, or `"impossible"`: the settings contradict each other.
         value: What it scored; of one that was stopped its last score, if it got that far.
         seconds: How long it took.
         reason: Why it is not complete; None where it is.
         epochs: Epoch and score of each evaluation.
+        may_pass: Whether the reason may be gone another day: something could not be fetched.
     """
 
     state: TrialState
@@ -63,6 +72,7 @@ class Outcome:
     seconds: float
     reason: str | None = None
     epochs: list[list[float]] = field(default_factory=list)
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class TrialRow:
 
     Attributes:
         number: In the order in which they were begun.
-        state: A lost one is one whose process ended before it did.
+        state: A lost one is one whose process ended before it did, or a failed one that is tried again in its place.
         values: By setting.
         attrs: What it was entered with.
         outcome: How it ended; None where it has not.
@@ -137,7 +147,9 @@ class SharedStudy:
     def rows(self) -> list[TrialRow]:
         """Return every trial so far, by number."""
         with self._told():
-            return [self._row(trial) for trial in self.study.get_trials(deepcopy=False)]
+            rows = [self._row(trial) for trial in self.study.get_trials(deepcopy=False)]
+        replaced = {row.attrs.get("again_of") for row in rows}
+        return [replace(row, state="lost") if row.number in replaced else row for row in rows]
 
     def take(self, owner: Owner) -> OpenTrial:
         """Return the next trial, to be worked on here: one that was entered, else one that the sampler makes up."""
@@ -145,6 +157,7 @@ class SharedStudy:
             self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask()
             trial.set_user_attr("owner", owner)
+            trial.set_user_attr("beat", [0, time.time()])
             own = self.space is not None and not trial.user_attrs.get("outside")
             values = {name: self._suggest(trial, name, of) for name, of in self._dimensions().items()} if own else {}
             return OpenTrial(self, trial, values)
@@ -162,7 +175,15 @@ class SharedStudy:
                 if "outcome" in attrs:  # it was over, all but the last word
                     self._tell(trial.number, Outcome(**attrs["outcome"]), attrs)
                 elif self._lose(trial.number) and "retry_of" not in attrs:
-                    self._again(trial.number, trial.params, attrs)
+                    self._again(_params(trial), attrs, retry_of=trial.number)
+
+    def revive(self) -> None:
+        """Have failures whose reason may be gone by now tried again in their place, and the base whatever it failed for."""
+        for row in self.rows():
+            if row.state == "failed" and (row.attrs.get("base") or (row.outcome is not None and row.outcome.may_pass)):
+                with self._told():
+                    fixed = {name: _label(value) for name, value in row.values.items()}
+                    self._again(fixed, row.attrs, again_of=row.number)
 
     def importance(self) -> dict[str, float] | None:
         """Return how much of the differences in value each setting accounts for, as shares; None of fewer than five trials."""
@@ -186,7 +207,7 @@ class SharedStudy:
         from optuna.trial import TrialState as State
 
         # Of a trial outside of the space the sampler shall not know: it would take it for a point of it.
-        states = {"complete": State.COMPLETE, "pruned": State.PRUNED}
+        states = {"complete": State.COMPLETE, "pruned": State.PRUNED, "impossible": State.PRUNED}
         state = State.FAIL if attrs.get("outside") else states.get(outcome.state, State.FAIL)
         try:
             self.study.tell(number, outcome.value if state is State.COMPLETE else None, state)
@@ -197,14 +218,14 @@ class SharedStudy:
     def _lose(self, number: int) -> bool:
         return self._tell(number, Outcome("lost", None, 0.0), {})
 
-    def _again(self, number: int, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
-        kept = {name: of for name, of in attrs.items() if name not in {"owner", "beat", "given_back"}}
-        self.study.enqueue_trial(dict(params), user_attrs={"retry_of": number, **kept})
+    def _again(self, params: Mapping[str, Any], attrs: Mapping[str, Any], **more: int) -> None:
+        kept = {name: of for name, of in attrs.items() if name not in _OWN_ATTRS}
+        self.study.enqueue_trial(dict(params), user_attrs={**kept, **more})
 
     def _row(self, trial: optuna.trial.FrozenTrial) -> TrialRow:
         attrs = dict(trial.user_attrs)
         outcome = Outcome(**attrs.pop("outcome")) if "outcome" in attrs else None
-        params = trial.params or trial.system_attrs.get("fixed_params", {})
+        params = _params(trial)
         values = {name: _value(of, params[name]) for name, of in self._dimensions().items() if name in params}
         return TrialRow(trial.number, _state(trial, outcome), values, attrs, outcome)
 
@@ -245,7 +266,7 @@ class OpenTrial:
     def alive(self) -> AbstractContextManager[None]:
         """Have other machines see, in the block, that it is being worked on."""
         storage, trial_id = self.trial.storage, self.trial._trial_id  # its own attributes are not for a second thread
-        return pulse(lambda n: storage.set_trial_user_attr(trial_id, "beat", n))
+        return pulse(lambda n: storage.set_trial_user_attr(trial_id, "beat", [n, time.time()]))
 
     def report(self, share: float, value: float) -> bool:
         """Tell the score after a share of the training; return whether the rest of it is not worth the time."""
@@ -269,7 +290,7 @@ class OpenTrial:
         with self.shared._told():
             self.trial.set_user_attr("given_back", True)
             if self.shared._lose(self.number):
-                self.shared._again(self.number, self.trial.params, self.attrs)
+                self.shared._again(self.trial.params, self.attrs)  # whoever stopped it: no fault of its own
 
 
 def open_study(
@@ -315,6 +336,28 @@ def open_study(
     return SharedStudy(study, space, workers, shown, lambda n_trials: _sampler(sampler, space, seed + 1_000 * n_trials))
 
 
+def worked_on_elsewhere(storage: str, name: str, workers: Workers) -> str | None:
+    """Return the machine on which another folder's process works on that study, by its pulse; None where there is none.
+
+    Raises:
+        StudyStorageError: The storage cannot be used.
+    """
+    import optuna
+    from optuna.trial import TrialState as State
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with storage_trouble(shown_storage(storage)):
+        backend = _backend(storage)
+        if name not in optuna.get_all_study_names(backend):
+            return None
+        running = optuna.load_study(study_name=name, storage=backend).get_trials(
+            deepcopy=False, states=(State.RUNNING,)
+        )
+    attrs = [trial.user_attrs for trial in running]
+    owners = [each["owner"] for each in attrs if "owner" in each and is_recent(each.get("beat"))]
+    return next((owner["host"] for owner in owners if not workers.are_here(owner)), None)
+
+
 def delete_study(storage: str, name: str) -> None:
     """Delete the study of that name, if there is one.
 
@@ -328,6 +371,19 @@ def delete_study(storage: str, name: str) -> None:
         backend = _backend(storage)
         if name in optuna.get_all_study_names(backend):
             optuna.delete_study(study_name=name, storage=backend)
+
+
+def is_in_memory(storage: str) -> bool:
+    """Return whether a storage is a database that ends with its process: what one of them enters no other one sees."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        return False
+    inside = url.database in (None, "", ":memory:") or "mode=memory" in storage
+    return url.drivername.startswith("sqlite") and inside
 
 
 def shown_storage(storage: str) -> str:
@@ -348,7 +404,7 @@ def storage_trouble(shown: str) -> Iterator[None]:
     """Turn what a database or a file refuses into one line that holds no password.
 
     Raises:
-        NotAvailableError: It did.
+        StudyStorageError: It did.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -358,13 +414,13 @@ def storage_trouble(shown: str) -> Iterator[None]:
     except MatineeError:
         raise
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise NotAvailableError(f"The storage {shown} cannot be used: {_refusal(error)}.") from None
-    except ValueError as error:
+        raise StudyStorageError(f"The storage {shown} cannot be used: {_refusal(error)}.") from None
+    except (ValueError, KeyError, TypeError, AssertionError) as error:  # as Optuna takes lines of another
         if not shown.startswith(JOURNAL):
             raise
-        raise NotAvailableError(f"The storage {shown} cannot be used: the file is damaged, or no journal.") from error
+        raise StudyStorageError(f"The storage {shown} cannot be used: the file is damaged, or no journal.") from error
     except OSError as error:
-        raise NotAvailableError(
+        raise StudyStorageError(
             f"The storage {shown} cannot be used: {error.strerror or 'it cannot be reached'}."
         ) from None
 
@@ -442,12 +498,20 @@ def _sampler(name: str, space: Space | None, seed: int) -> optuna.samplers.BaseS
 
 def _last(of: Range) -> float:
     """Return the last value of a range: Optuna would warn of a rest that its steps leave."""
-    return of.high if of.step is None else of.low + math.floor((of.high - of.low) / of.step + 1e-9) * of.step
+    if of.step is None:
+        return of.high
+    last = of.low + math.floor((of.high - of.low) / of.step + 1e-9) * of.step
+    return float(f"{last:.12g}")  # the dust of steps would be such a rest
 
 
 def _label(value: Any) -> Any:
     """Return a value as Optuna keeps one: it has no lists."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
+
+
+def _params(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """Return a trial's values, those too that it was entered with and has not come to yet."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _value(of: Dimension, label: Any) -> Any:

@@ -66,7 +66,7 @@ class Workers:
             owner: Who said that they do; None: nobody has yet.
             beat: Their pulse.
         """
-        if owner is not None and (owner["host"], owner["place"]) == (platform.node(), self._place()):
+        if owner is not None and self.are_here(owner):
             return self._is_free(self.folder / f"{owner['name']}.lock")
         before, since = self._beats.get(number, (None, 0.0))
         if not since or before != beat:
@@ -74,8 +74,12 @@ class Workers:
             return False
         return time.monotonic() - since > SILENCE
 
+    def are_here(self, owner: Mapping[str, str]) -> bool:
+        """Return whether the lock file of who works on a trial is one of this folder, on this machine."""
+        return (owner["host"], owner["place"]) == (platform.node(), self._place())
+
     def any_at_work(self) -> bool:
-        """Return whether a process of this machine works on the study from this folder."""
+        """Return whether a process of this machine works on the study from this folder: this one too, while it is enrolled."""
         return self.folder.is_dir() and not all(self._is_free(path) for path in list(self.folder.glob("*.lock")))
 
     def _is_free(self, path: Path) -> bool:
@@ -91,6 +95,11 @@ class Workers:
 
     def _place(self) -> str:
         return sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
+
+
+def is_recent(beat: object) -> bool:
+    """Return whether a pulse, its number and its second since the epoch, was told not long ago by the clock of who told it."""
+    return isinstance(beat, (list, tuple)) and abs(time.time() - beat[1]) < SILENCE
 
 
 @contextmanager

@@ -95,7 +95,8 @@ class Tuned:
         predictor: Ready to predict.
         tokenizer: The encoder's own, for the model folder.
         result: What fine-tuning did.
-        frozen: The encoder before fine-tuning; None where the head started at random.
+        frozen: The encoder before fine-tuning, on train alone where the training was a throwaway one; None where the head started at
+            random.
         calibrated: How its probabilities were mended, and what it says of validation since.
         augmentation: What was changed in the train texts, and examples of it; None where nothing was.
     """
@@ -245,13 +246,14 @@ def fine_tune(
     """Fine-tune the encoder on the train split and keep its best epoch on the validation split.
 
     Args:
-        dataset: With train and validation; the frozen encoder is scored on every other split.
+        dataset: With train and validation; the frozen encoder reads the other splits too, as a baseline to be shown beside the
+            classifier, but where the training is a throwaway one.
         settings: All of them.
         encoder: Where it is.
         run: Where checkpoints go.
         watch: Told how long each stage takes.
         trackers: Told of every logged step.
-        throwaway: Whether the folder goes afterwards: nothing is kept for a resume then.
+        throwaway: Whether the folder goes afterwards: nothing is kept for a resume then, and no baseline is asked for.
         soft: Texts with a teacher's probabilities, learned from beside the train split. The head is fitted without them.
         each_epoch: Told the epoch and the validation scores of each evaluation; what it raises ends the training.
         cache: Where frozen features are kept from one training to the next; None: nowhere.
@@ -280,7 +282,7 @@ def fine_tune(
             logger.info(
                 f"The head is fitted on {len(rows):,} of the {len(labels):,} training texts, before all are learned from"
             )
-        read = {**ids, "train": [ids["train"][row] for row in rows]}
+        read = {**({} if throwaway else ids), "train": [ids["train"][row] for row in rows]}
         with watch.stage("fitted head"):
             frozen = start_head(
                 model,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from matinee.core.environment import describe_machine
 from matinee.core.errors import StoppedError, TrainingError
+from matinee.training.study import FINISHED
+from matinee.workflow.study_plan import FINALISTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +37,7 @@ def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None])
     Raises:
         StoppedError: Ctrl-C was pressed twice.
         TrainingError: All of them ended before the trials did.
+        MatineeError: The storage cannot be used.
     """
     threads = max(1, (describe_machine()["cores"] or 1) // n_jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
@@ -53,13 +56,23 @@ def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None])
     finally:
         said = _ended(processes)
     seen()
-    if any(process.returncode == 0 for process, _ in processes) or stop.asked:
+    if any(process.returncode == 0 for process, _ in processes) or stop.asked or _is_done(plan):
         for line in said:
             logger.warning(f"A process ended early: {line}")
         return
+    own = [line for (process, _), line in zip(processes, said, strict=True) if process.returncode > 0]
+    if own:
+        raise TrainingError(f"{own[0]}.")
     raise TrainingError(
         f"All processes ended before the search did ({said[0]}). Try fewer --jobs; the same command goes on."
     )
+
+
+def _is_done(plan: Plan) -> bool:
+    """Return whether the trials of the stage are over, whatever became of those who did them."""
+    if plan.stage == FINALISTS:
+        return not any(row.state in {"waiting", "running"} for row in plan.open_finalists().rows())
+    return sum(row.state in FINISHED for row in plan.open_trials().rows()) >= plan.n_trials
 
 
 def _started(plan: Plan, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], Path]:
@@ -101,7 +114,9 @@ def _ended(processes: list[tuple[subprocess.Popen[str], Path]]) -> list[str]:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if process.returncode:
             killed = (
-                f"killed by signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
+                f"killed by signal {-process.returncode}"
+                if process.returncode < 0
+                else f"a process ended with status {process.returncode}"
             )
             said.append(lines[-1] if lines and process.returncode > 0 else killed)
     return said

@@ -15,6 +15,8 @@ from matinee.core import hub
 from matinee.core.durations import parse_duration
 from matinee.core.errors import (
     InterruptedTrainingError,
+    MatineeError,
+    RunError,
     SettingsError,
     StoppedError,
     TrainingError,
@@ -22,7 +24,8 @@ from matinee.core.errors import (
 from matinee.core.schema import Layer, resolve
 from matinee.core.space import varied
 from matinee.core.wording import duration_in_words
-from matinee.training.study import FINISHED, check_installed
+from matinee.training.study import FINISHED, StudyStorageError, check_installed
+from matinee.training.workers import Workers
 from matinee.workflow.fitting import CLASSIFIER
 from matinee.workflow.processes import run_processes
 from matinee.workflow.recipes import read_recipe
@@ -187,22 +190,18 @@ class _Search:
         self.trials = plan.open_trials()
         self.record = Record(plan, dataset.name, len(dataset.splits["validation"]))
         self.teller = Teller(self.record, self.trials)
+        self.record.recall()
+        if not self._is_of_these_texts(plan.folder.best):
+            self.record.test = None
+        self._spent = 0.0
 
     def run(self, *, refit: bool) -> Study:
         """Do all that is left to do."""
         record = self.record
-        record.write()
-        run = None
-        try:
-            self._run_trials()
-            self._choose()
-            if refit:
-                run = self._refit()
-        finally:
-            with suppress(OSError):
-                record.importance = self.trials.importance() if record.rows else None
+        # For all of it: who starts the study over must see that somebody is at work while the winner is trained, too.
+        with Workers(self.plan.folder.workers).enrolled():
             record.write()
-            record.write_page()
+            run = self._run(refit=refit)
         self._clear()
         best = varied(self.plan.base, record.best_values())
         winner = record.winner or {}
@@ -211,10 +210,27 @@ class _Search:
             self.plan.folder.path, best.flat(), winner["mean"], record.to_json()["trials"], run, gain, record.to_json()
         )
 
+    def _run(self, *, refit: bool) -> Run | None:
+        """Do trials, finalists and refitting; what is known is written however they end."""
+        record, is_reachable = self.record, True
+        try:
+            self._run_trials()
+            self._choose()
+            return self._refit() if refit else None
+        except StudyStorageError:  # one that is locked would be waited for again
+            is_reachable = False
+            raise
+        finally:
+            if is_reachable:
+                with suppress(OSError, MatineeError):
+                    record.importance = self.trials.importance() if record.rows else None
+            record.write()
+            record.write_page()
+
     # -- trials -------------------------------------------------------------------------------------------------------
 
     def _run_trials(self) -> None:
-        n_done = sum(row.state in FINISHED for row in self.record.rows)
+        n_done = self.record.n_finished
         n_left = self.plan.n_trials - n_done
         if n_left > 0:
             going_on = f", after {n_done} that are done" if n_done else ""
@@ -224,7 +240,8 @@ class _Search:
         finished = [row for row in self.record.rows if row.state in FINISHED]
         if not any(row.state == "complete" for row in finished):
             reasons = [row.outcome.reason or "" if row.outcome else "its process ended" for row in finished]
-            why = f" of {len(finished)}: {in_words(reasons)}" if reasons else ": there was no time for one"
+            none = ": there was no time for one" if self.plan.deadline is not None else ": none was begun"
+            why = f" of {len(finished)}: {in_words(reasons)}" if reasons else none
             raise TrainingError(f"No trial was completed{why}.")
 
     def _run_stage(self, plan: Plan, seen: Callable[[], None]) -> None:
@@ -246,12 +263,12 @@ class _Search:
 
     def _how_to_go_on(self) -> str:
         self.teller.look()
-        n_done, best = sum(row.state in FINISHED for row in self.record.rows), self.record.best_row()
-        best_so_far = (
-            ""
-            if best is None
-            else f" The best so far has {self.plan.metric} {value_of(best):.3f}: {self.plan.folder.recipe}."
-        )
+        n_done, best, recipe = self.record.n_finished, self.record.best_row(), self.plan.folder.recipe
+        best_so_far = ""
+        if self.record.winner is not None:
+            best_so_far = f" What was chosen of the first {self.record.chosen_of} trials: {recipe}."
+        elif best is not None:
+            best_so_far = f" The best so far has {self.plan.metric} {value_of(best):.3f}: {recipe}."
         return f"{n_done} of {self.plan.n_trials} trials are kept; the same command goes on.{best_so_far}"
 
     # -- finalists ----------------------------------------------------------------------------------------------------
@@ -263,27 +280,40 @@ class _Search:
         seeds = [(first + n) % 2**32 for n in range(self.n_seeds)] if self.n_finalists else []
         values = self._repeat(finalists, seeds) if seeds and len(finalists) > 1 else {}
         rows = []
+        own_settings = self.plan.space.base_of(self.plan.base)
         for row in finalists:
             own = [values.get((row.number, seed)) for seed in seeds] if values else [value_of(row)]
             known = [value for value in own if value is not None]
             mean = statistics.fmean(known) if len(known) == len(own) else None
-            is_base = bool(row.attrs.get("base"))
             params = self.record.params_of(row)
-            rows.append({"number": row.number, "is_base": is_base, "params": params, "values": own, "mean": mean})
-        self.record.finalists = rows if values else []
-        self.record.winner = self._winner(rows)
-        self._say_winner(self.record.winner)
+            is_base = params == own_settings
+            rows.append(
+                {
+                    "number": row.number,
+                    "is_base": is_base,
+                    "params": params,
+                    "seeds": seeds if values else [],
+                    "values": own,
+                    "mean": mean,
+                }
+            )
+        self.record.choose(self._winner(rows), rows if values else [])
+        self._say_winner(rows)
 
     def _finalists(self) -> list[TrialRow]:
-        """Return the best complete trials, each setting once, best first, and the base last."""
+        """Return the best complete trials, each setting once, best first, and the base last, where it was measured.
+
+        Where the base's own trial was not completed, another one of the same settings stands for it.
+        """
         complete = [row for row in self.record.rows if row.state == "complete"]
-        base = [row for row in complete if row.attrs.get("base")]
         of_base = self.plan.space.base_of(self.plan.base)
+        base = [row for row in complete if self.record.params_of(row) == of_base]
+        base.sort(key=lambda row: not row.attrs.get("base"))
         best: list[TrialRow] = []
         seen = [of_base]
         for row in sorted(complete, key=lambda row: self.record.rank(value_of(row))):
-            if not row.attrs.get("base") and row.values not in seen:
-                seen.append(row.values)
+            if (params := self.record.params_of(row)) not in seen:
+                seen.append(params)
                 best.append(row)
         return [*best[: max(1, self.n_finalists)], *base[:1]]
 
@@ -294,6 +324,7 @@ class _Search:
         plan = replace(self.plan, stage=FINALISTS, deadline=None)
         repeats, wanted = plan.open_finalists(), [(row.number, seed) for seed in seeds for row in finalists]
         with FileLock(plan.folder.lock("setup")):
+            repeats.revive()
             there = {_task(row) for row in repeats.rows() if row.state != "lost"}
             for number, seed in wanted:
                 if (number, seed) not in there:
@@ -301,13 +332,16 @@ class _Search:
         n_left = len(set(wanted) - {_task(row) for row in repeats.rows() if row.state in FINISHED})
         if n_left:
             seconds = n_left * statistics.fmean(row.outcome.seconds for row in finalists if row.outcome) / self.n_jobs
+            of_base = self.plan.space.base_of(self.plan.base)
+            n_others = sum(self.record.params_of(row) != of_base for row in finalists)
+            yours = ", and your settings," if n_others < len(finalists) else ""
             logger.info(
-                f"Repeating the {len(finalists) - 1} best trials, and your settings, with {len(seeds)} further seeds: {n_left} "
-                f"trainings, about {duration_in_words(seconds)}"
+                f"Repeating the {n_others} best trials{yours} with {len(seeds)} further seeds: {n_left} trainings, about "
+                f"{duration_in_words(seconds)}"
             )
             self._run_stage(plan, lambda: None)
         done = [row for row in repeats.rows() if row.state in FINISHED and row.outcome is not None]
-        self.record.more_seconds += sum(row.outcome.seconds for row in done if row.outcome is not None)
+        self._spend(sum(row.outcome.seconds for row in done if row.outcome is not None))
         return {
             _task(row): row.outcome.value if row.state == "complete" else None
             for row in done
@@ -329,12 +363,18 @@ class _Search:
             return {"params": base["params"], "is_base": True, "mean": base_mean, "base_mean": base_mean}
         return {"params": best["params"], "is_base": False, "mean": best["mean"], "base_mean": base_mean}
 
-    def _say_winner(self, winner: Mapping[str, Any]) -> None:
-        metric = self.plan.metric
+    def _say_winner(self, rows: list[dict[str, Any]]) -> None:
+        metric, winner = self.plan.metric, self.record.winner
+        assert winner is not None  # noqa: S101 - narrows a type
         if winner["is_base"]:
-            logger.info(f"Nothing that was tried beats your settings: validation {metric} {winner['mean']:.3f}")
+            said = "Nothing that was tried beats your settings"
+            if all(row["is_base"] for row in rows):
+                said = "No other settings were trained to their end: yours stay"
+            logger.info(f"{said}: validation {metric} {winner['mean']:.3f}")
             return
-        against = "" if winner["base_mean"] is None else f", your settings have {winner['base_mean']:.3f}"
+        against = "; your settings were not measured beside them"
+        if winner["base_mean"] is not None:
+            against = f", your settings have {winner['base_mean']:.3f}"
         base = self.plan.space.base_of(self.plan.base)
         changed = ", ".join(f"{name} {spelled(of)}" for name, of in winner["params"].items() if of != base[name])
         logger.info(f"Best: {changed}; validation {metric} {winner['mean']:.3f}{against}")
@@ -351,24 +391,40 @@ class _Search:
             best = self._run_of(folder.best, varied(self.plan.base, winner["params"]))
             base = best if winner["is_base"] else self._run_of(folder.base, self.plan.base)
         gain = {"value": 0.0, "low": 0.0, "high": 0.0} if best is base else accuracy_gain(best.test, base.test)
-        self.record.more_seconds += sum(
-            sum(run.seconds.values()) for run in {id(run): run for run in (best, base)}.values()
-        )
+        self._spend(sum(sum(run.seconds.values()) for run in {id(run): run for run in (best, base)}.values()))
         self.record.test = {
             "n": len(best.test),
             "winner": {"accuracy": best.metrics["test"]["accuracy"]},
             "base": {"accuracy": base.metrics["test"]["accuracy"]},
             "gain": gain,
-            "validation_gain": 0.0
-            if best is base or winner["base_mean"] is None
-            else winner["mean"] - winner["base_mean"],
+            "validation_gain": self.record.validation_gain(),
         }
         return best
+
+    def _spend(self, seconds: float) -> None:
+        """Add to what the search cost; of a search that was over before, no second is counted twice."""
+        self._spent += seconds
+        self.record.more_seconds = max(self.record.more_seconds, self._spent)
+
+    def _is_of_these_texts(self, run: RunFolder) -> bool:
+        """Return whether a run learned from the texts that the dataset has now, and was tested on them."""
+        if not run.data.is_file():
+            return not run.is_complete
+        try:
+            then = run.read_json(run.data)["splits"]
+            return all(
+                then[name]["fingerprint"] == of["fingerprint"] for name, of in self.dataset.about["splits"].items()
+            )
+        except (RunError, KeyError, TypeError):
+            return False
 
     def _run_of(self, run: RunFolder, settings: Settings) -> Run:
         """Return the run of some settings: one that is there, goes on, or is made anew in the place of another's."""
         try:
-            if run.is_run and _same_settings(run.read_config(), settings):
+            same = run.is_run and _same_settings(run.read_config(), settings)
+            if same and not self._is_of_these_texts(run):
+                logger.info(f"The data is no longer what {run.path} was made of: it is made anew")
+            elif same:
                 if run.is_complete:
                     return _reopened(run)
                 logger.info(f"Going on with {run.path}")
@@ -382,8 +438,10 @@ class _Search:
             ) from error
 
     def _clear(self) -> None:
-        """Remove what only a search that goes on needs, unless another process is at work yet."""
-        if not any(row.state == "running" for row in self.trials.rows()):
+        """Remove what only a search that goes on needs, unless another process is at work yet, of whatever stage."""
+        studies = (self.trials, self.plan.open_finalists())
+        at_work = any(row.state == "running" for study in studies for row in study.rows())
+        if not at_work and not self.trials.workers.any_at_work():
             for folder in (self.plan.folder.features, self.plan.folder.workers):
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core.errors import RunError, SettingsError, did_you_mean
 from matinee.core.files import storage_errors
+from matinee.core.settings import LINEAR
 from matinee.core.space import PRUNERS, SAMPLERS, Choices
-from matinee.training.study import JOURNAL, delete_study
+from matinee.training.study import JOURNAL, delete_study, is_in_memory, worked_on_elsewhere
 from matinee.workflow.studying import spelled
 from matinee.workflow.train import new_run_dir
 
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Settings of these groups decide about scores; trials of one study have them in common.
 _COMPARABLE = ("data", "text", "model", "training")
+
+# What a linear classifier of words and its calibration go by, of the settings that can be searched.
+_OF_LINEAR = ("encoder", "calibration", "optimise")
 
 
 def check_numbers(n_trials: int | None, n_jobs: int, n_finalists: int, finalist_seeds: int) -> None:
@@ -57,12 +61,20 @@ def new_study_dir(base: Settings) -> Path:
 
 
 def storage_of(storage: str | None, folder: StudyFolder) -> str:
-    """Return the storage that was asked for, else the one in the study's folder."""
+    """Return the storage that was asked for, else the one in the study's folder.
+
+    Raises:
+        SettingsError: It is no storage, or one that no other process sees.
+    """
     if storage is None:
         return f"sqlite:///{folder.database}"
     if "://" not in storage and not storage.startswith(JOURNAL):
         raise SettingsError(
             f"--storage must be a database URL, as sqlite:///study.db or postgresql://user:password@host/database, or {JOURNAL}FILE."
+        )
+    if is_in_memory(storage):
+        raise SettingsError(
+            f"--storage {storage} would be gone with its process, and its trials with it: name a file, as sqlite:///study.db."
         )
     return storage
 
@@ -76,7 +88,7 @@ def whole_grid(plan: Plan, *, wanted: int | None) -> Plan:
 
 
 def check_space(plan: Plan) -> None:
-    """Raise MatineeError where a value can only fail: an encoder or an augmentation that there is not."""
+    """Raise MatineeError where a value can only fail, an encoder or an augmentation that there is not, or every combination."""
     from matinee.data import Augmentations
     from matinee.model.encoders import check_known
 
@@ -86,6 +98,20 @@ def check_space(plan: Plan) -> None:
                 check_known(value)
             elif name == "augment":
                 Augmentations.parse(value)
+    _check_effects(plan)
+    plan.space.check_allows(plan.base)
+
+
+def _check_effects(plan: Plan) -> None:
+    """Raise SettingsError where settings of the space change nothing, as nothing but linear classifiers is tried."""
+    dimensions = plan.space.dimensions
+    encoder = dimensions.get("encoder", Choices((plan.base.model.encoder,)))
+    idle = [name for name in dimensions if name not in _OF_LINEAR]
+    if idle and isinstance(encoder, Choices) and all(value in LINEAR for value in encoder.values):
+        raise SettingsError(
+            f"Encoder {' and '.join(encoder.values)} would be the same whatever the space says of {', '.join(idle)}: search "
+            f"{', '.join(_OF_LINEAR[1:])} or the encoder itself (--space FILE), or take an encoder that is fine-tuned."
+        )
 
 
 def check_metric(metric: str, dataset: Dataset) -> None:
@@ -136,8 +162,15 @@ def _start_over(plan: Plan) -> None:
             f"Another process is searching in {plan.folder.path}: stop it first, or choose another --study-dir."
         )
     if plan.storage != storage_of(None, plan.folder):
-        delete_study(plan.storage, plan.name)
-        delete_study(plan.storage, f"{plan.name} finalists")
+        names = (plan.name, f"{plan.name} finalists")
+        hosts = [worked_on_elsewhere(plan.storage, name, Workers(plan.folder.workers)) for name in names]
+        if any(hosts):
+            raise RunError(
+                f"A process on {next(filter(None, hosts))} is searching in study {plan.name} of this storage: stop it first (one "
+                "that was killed is forgotten after five minutes), or choose a --study-dir of another name."
+            )
+        for name in names:
+            delete_study(plan.storage, name)
     for child in plan.folder.path.iterdir():
         if not child.name.startswith("."):
             shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
@@ -184,7 +217,11 @@ def _difference(then: Any, now: Any) -> str:
 
 
 def _enter(plan: Plan, trials: SharedStudy) -> None:
-    """Enter the base as the first trial, and every point of a grid; what is there already is not entered again."""
+    """Enter the base as the first trial, and every point of a grid; what is there already is not entered again.
+
+    A base that failed is tried again, and so is what failed for a reason that may be gone by now.
+    """
+    trials.revive()
     rows = [row for row in trials.rows() if row.state != "lost"]
     own = plan.space.base_of(plan.base)
     if not any(row.attrs.get("base") for row in rows):

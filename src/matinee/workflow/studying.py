@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import math
 import time
@@ -41,6 +42,7 @@ class Record:
         finalists: The best ones, repeated; empty before that.
         winner: What the search ends with; None before that.
         test: What the test texts say of it; None before that.
+        chosen_of: Trials that were finished when the winner was chosen; more may have been added since. None before that.
         importance: Share of the differences that each setting accounts for; None where too little is known.
         more_seconds: What was spent on finalists and on refitting.
     """
@@ -52,8 +54,48 @@ class Record:
     finalists: list[dict[str, Any]] = field(default_factory=list)
     winner: dict[str, Any] | None = None
     test: dict[str, Any] | None = None
+    chosen_of: int | None = None
     importance: dict[str, float] | None = None
     more_seconds: float = 0.0
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that count."""
+        return sum(row.state in FINISHED for row in self.rows)
+
+    def recall(self) -> None:
+        """Take over what `study.json` says of a search that was over before, until something newer is known.
+
+        The file of another study, or one that is damaged, says nothing.
+        """
+        try:
+            known = json.loads(self.plan.folder.record.read_text(encoding="utf-8"))
+            here = json.loads(json.dumps(self.to_json()))
+            params = {trial["number"]: trial["params"] for trial in here["trials"]}
+            same = all(known[name] == here[name] for name in ("metric", "space"))
+            if not same or any(params.get(trial["number"]) != trial["params"] for trial in known["trials"]):
+                return
+            spent = known["seconds"] - sum(trial["seconds"] for trial in known["trials"])
+            found = {name: known[name] for name in ("finalists", "winner", "test", "importance", "chosen_of")}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
+        self.more_seconds = max(0.0, spent)
+        for name, value in found.items():
+            setattr(self, name, value)
+
+    def choose(self, winner: dict[str, Any], finalists: list[dict[str, Any]]) -> None:
+        """Take note of what the search ends with; what the test texts say stays if that is what it ended with before."""
+        before, self.winner, self.finalists, self.chosen_of = self.winner, winner, finalists, self.n_finished
+        if self.test is None or before is None or _plain(before["params"]) != _plain(winner["params"]):
+            self.test = None
+        else:
+            self.test = {**self.test, "validation_gain": self.validation_gain()}
+
+    def validation_gain(self) -> float | None:
+        """Return how much better the winner's mean is than the base's; None where the base has none."""
+        if self.winner is None or self.winner["base_mean"] is None:
+            return None
+        return float(self.winner["mean"] - self.winner["base_mean"])
 
     def best_row(self) -> TrialRow | None:
         """Return the complete trial that scored best, the first of equals; None where none is complete."""
@@ -100,6 +142,7 @@ class Record:
             "importance": self.importance,
             "finalists": self.finalists,
             "winner": self.winner,
+            "chosen_of": self.chosen_of,
             "test": self.test,
         }
 
@@ -107,20 +150,22 @@ class Record:
         outcome = row.outcome
         return {
             "number": row.number,
-            "state": "failed" if row.state == "lost" else row.state,
+            "state": row.state,
             "value": None if outcome is None else outcome.value,
             "params": self.params_of(row),
             "is_base": bool(row.attrs.get("base")),
             "epochs": [] if outcome is None else outcome.epochs,
             "seconds": 0.0 if outcome is None else outcome.seconds,
-            "reason": outcome.reason if outcome is not None else self.why_lost(row),
+            "reason": self.why_lost(row) if outcome is None or row.state == "lost" else outcome.reason,
         }
 
     def why_lost(self, row: TrialRow) -> str:
-        """Return what became of a trial that has no outcome."""
+        """Return what became of a trial that has no outcome, or whose outcome does not count."""
+        if row.outcome is not None:
+            return f"{row.outcome.reason or row.outcome.state}; it is tried again"
         if row.attrs.get("given_back"):
-            return "interrupted; it was tried again"
-        return "its process ended before it did" + ("; it was tried again" if row.state == "lost" else ", twice")
+            return "interrupted; it is tried again"
+        return "its process ended before it did" + ("; it is tried again" if row.state == "lost" else ", twice")
 
     def write(self) -> None:
         """Write everything but the page."""
@@ -136,11 +181,16 @@ class Record:
         write_text(self.plan.folder.report, render_study(self.to_json()))
 
     def _said_of_it(self) -> str:
-        n_trials = sum(row.state in FINISHED for row in self.rows)
+        n_trials = self.n_finished if self.chosen_of is None else self.chosen_of
         best = "The best settings" if self.winner is not None else "The best settings so far"
         return (
             f"{best} of a search of {n_trials} trials by validation {self.plan.metric}, on {self.n_validation:,} texts."
         )
+
+
+def _plain(values: Mapping[str, Any]) -> Any:
+    """Return values as JSON keeps them."""
+    return json.loads(json.dumps(values))
 
 
 def value_of(row: TrialRow) -> float:
@@ -206,7 +256,7 @@ class Teller:
         self.trials = trials
         self.record.rows = trials.rows()
         self._told = {row.number for row in self.record.rows if row.state in (*FINISHED, "lost")}
-        self._start, self._n_before = time.monotonic(), self._n_finished()
+        self._start, self._n_before = time.monotonic(), self.record.n_finished
 
     def look(self) -> None:
         """Tell of trials that ended."""
@@ -217,9 +267,6 @@ class Teller:
             logger.info(self._line(row))
         if new:
             self.record.write()
-
-    def _n_finished(self) -> int:
-        return sum(row.state in FINISHED for row in self.record.rows)
 
     def _line(self, row: TrialRow) -> str:
         record, value = self.record, value_of(row)
@@ -238,7 +285,7 @@ class Teller:
     def _best(self, row: TrialRow) -> str:
         best = self.record.best_row()
         if best is None or best.number == row.number:
-            return ", the best so far" if self._n_finished() > 1 else ""
+            return ", the best so far" if self.record.n_finished > 1 else ""
         return f" (best: {value_of(best):.3f}, trial {best.number})"
 
     def _changed(self, row: TrialRow) -> str:
@@ -249,7 +296,8 @@ class Teller:
 
     def _left(self) -> str:
         """Return how long the other trials take, from those that ended since this process began."""
-        n_left, n_done = self.record.plan.n_trials - self._n_finished(), self._n_finished() - self._n_before
+        n_finished = self.record.n_finished
+        n_left, n_done = self.record.plan.n_trials - n_finished, n_finished - self._n_before
         if n_left <= 0 or n_done <= 0:
             return ""
         return f"{n_left} to go, about {duration_in_words((time.monotonic() - self._start) / n_done * n_left)}"

@@ -19,11 +19,18 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from matinee.core import hub
-from matinee.core.errors import MatineeError, SettingsError, StoppedError, TrainingError
+from matinee.core.errors import (
+    MatineeError,
+    NotAvailableError,
+    SettingsError,
+    StoppedError,
+    StorageError,
+    TrainingError,
+)
 from matinee.core.progress import told_to
 from matinee.core.run import RunFolder
 from matinee.core.space import varied
-from matinee.training.study import FINISHED, Outcome
+from matinee.training.study import FINISHED, Outcome, StudyStorageError
 from matinee.workflow.calibrating import calibrate
 from matinee.workflow.fitting import Watch, check_encoder, fine_tune, fit_linear, locate_encoder
 from matinee.workflow.study_plan import TRIALS, Plan
@@ -44,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 # Failures in a row, from the first trial on, after which the cause is most likely none that another trial lacks.
 MOST_FAILURES = 5
+
+# Drawn settings that contradict each other, for each trial that is wanted, after which they count as trials: a search ends.
+_MOST_IMPOSSIBLE = 20
 
 # Seconds between looks at a study whose last trials others work on.
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -101,7 +111,11 @@ class TrialRunner:
         self._cache: FeatureCache | None = None
 
     def run(self, trial: OpenTrial, settings: Settings) -> Outcome:
-        """Train and score; whatever goes wrong is an outcome too, but Ctrl-C."""
+        """Train and score; whatever goes wrong is an outcome too, but Ctrl-C and a storage that cannot be used.
+
+        Raises:
+            StudyStorageError: The score cannot be told, which says nothing of the settings.
+        """
         start, epochs = time.perf_counter(), list[list[float]]()
 
         def tell(epoch: float, scores: Mapping[str, float]) -> None:
@@ -123,10 +137,13 @@ class TrialRunner:
             return outcome("pruned", epochs[-1][1], f"stopped {done}: not as good as others were by then")
         except SettingsError as error:
             return outcome("pruned", None, _one_line(error))
+        except StudyStorageError:
+            raise
         except Exception as error:  # noqa: BLE001 - a search of a night shall not end for one trial
             if _is_memory(error):
                 return outcome("pruned", None, f"out of memory: {_one_line(error)}")
-            return outcome("failed", None, _one_line(error))
+            may_pass = isinstance(error, (NotAvailableError, StorageError))
+            return replace(outcome("failed", None, _one_line(error)), may_pass=may_pass)
 
     def _score(self, settings: Settings, tell: Callable[[float, Mapping[str, float]], None]) -> float:
         """Return what the settings score on validation.
@@ -219,6 +236,7 @@ def work(
 
     Raises:
         TrainingError: The first trials all failed.
+        StudyStorageError: The storage cannot be used; a trial that was under way is tried again later.
         StoppedError: Ctrl-C was pressed twice.
     """
     reasons: list[str] | None = []
@@ -234,6 +252,8 @@ def work(
             outcome = _known(shared, trial) or _do(trial, runner, settings_of)
             trial.close(outcome)
             seen()
+            if outcome.state == "impossible":
+                continue
             reasons = None if reasons is None or outcome.state != "failed" else [*reasons, outcome.reason or ""]
             if reasons and len(reasons) >= MOST_FAILURES:
                 raise TrainingError(f"The first {len(reasons)} trials failed: {in_words(reasons)}.")
@@ -254,7 +274,7 @@ def _do(trial: OpenTrial, runner: TrialRunner, settings_of: Callable[[OpenTrial]
         try:
             settings = settings_of(trial)
         except SettingsError as error:
-            return Outcome("pruned", None, 0.0, f"cannot be: {_one_line(error)}")
+            return Outcome("impossible", None, 0.0, f"cannot be: {_one_line(error)}")
         with trial.alive():
             return runner.run(trial, settings)
     except KeyboardInterrupt:
@@ -277,6 +297,7 @@ def _next_trial(plan: Plan, shared: SharedStudy, owner: Owner) -> OpenTrial | No
         shared.reclaim()
         rows = shared.rows()
         n_begun = sum(row.state in (*FINISHED, "running") for row in rows)
+        n_begun += max(0, sum(row.state == "impossible" for row in rows) - _MOST_IMPOSSIBLE * plan.n_trials)
         is_waiting = any(row.state == "waiting" for row in rows)
         if n_begun >= plan.n_trials and plan.stage == TRIALS:
             return None
