@@ -249,6 +249,7 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         f"get {flagship['accuracy']['tfidf']['mean']:.3f} from the same 1,000 reviews",
         *_said_of_answers(results["predict-speed"]),
         *_said_of_serving(results["serve-load"]),
+        _said_of_unlabelled(results["unlabelled"]["summary"]["rows"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
@@ -276,6 +277,15 @@ def _said_of_answers(found):
             f"{student['accuracy_with_true_labels_alone']['value']:.3f} (one seed), at "
             f"{student['times_the_faster_pipeline']:.0f} times the speed of the `pipeline`"
         ),
+    )
+
+
+def _said_of_unlabelled(found):
+    """Return what README says of students, from `unlabelled.json`."""
+    gains = {name: 100 * of["gain"]["mean"] for name, of in found.items() if "gain" in of}
+    seeds = {3: "three"}[found["words"]["n_seeds"]]
+    return (
+        f"Over {seeds} seeds a taught tf-idf gains {gains['words']:.1f} points, a taught MiniLM {gains['student']:.1f}"
     )
 
 
