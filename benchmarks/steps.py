@@ -178,7 +178,7 @@ def peak_gflops(dtype, device="cpu", sizes=((4096, 768, 3072), (4096, 3072, 768)
             torch.matmul(a, b)
             seconds.append(_now() - start)
         best = max(best, 2 * rows * inner * columns / min(seconds) / 1e9)
-    return round(best, 1)
+    return float(f"{best:.4g}")
 
 
 def share_of_peak(measured, gflops, first=1):

