@@ -10,6 +10,9 @@ VENV     ?= .venv
 SEED     ?= 0
 RUN_DIR  ?= runs/demo
 
+# Tests run in several processes, each file in one of them: what a file's tests share is made once.
+SPREAD  ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -30,7 +33,7 @@ demo: $(STAMP) ## Fine-tune on 1,000 IMDB reviews, score on 2,000 others, then j
 	$(BIN)/matinee predict $(RUN_DIR) "Dull from the first scene to the last: a waste of two hours."
 
 test: $(STAMP) ## Run every test that needs no network, accelerator or browser
-	$(BIN)/python -m pytest --durations=10 -m "not network and not gpu and not browser"
+	$(BIN)/python -m pytest --durations=10 $(SPREAD) -m "not network and not gpu and not browser"
 
 test-browser: $(STAMP) ## Run the tests that look at pages in headless Chromium
 	$(BIN)/python -m pytest --durations=10 -m browser

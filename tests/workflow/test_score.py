@@ -373,14 +373,14 @@ def test_what_a_kill_leaves_behind_a_complete_job_is_swept(run_dir, reviews, tmp
 def test_a_job_that_another_process_completes_meanwhile_is_left_alone(run_dir, reviews, tmp_path, monkeypatch):
     # The module hides behind the function of its name.
     module, out = sys.modules["matinee.workflow.score"], tmp_path / "out"
-    columns = module._columns
+    columns = module.written_columns
 
     def meanwhile(*args):
-        monkeypatch.setattr(module, "_columns", columns)
+        monkeypatch.setattr(module, "written_columns", columns)
         score(run_dir, reviews, out, shard_rows=50)
         return columns(*args)
 
-    monkeypatch.setattr(module, "_columns", meanwhile)
+    monkeypatch.setattr(module, "written_columns", meanwhile)
     assert score(run_dir, reviews, out, shard_rows=50).n_scored == 120
     assert len(contents(out)) == 4
 

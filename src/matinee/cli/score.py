@@ -28,6 +28,19 @@ from matinee.cli.options import SettingsCommand, backend_option, settings_option
 @click.option(
     "--overwrite", is_flag=True, help="Replace a file, a complete output, or one that was begun with something else."
 )
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    metavar="local|ray",
+    help="What runs it: this process, or workers of Ray's, on this machine or many.",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Of a Ray cluster: auto, or HOST:PORT. [default: RAY_ADDRESS, else Ray is started here]",
+)
+@click.option("--workers", type=int, metavar="N", help="Of Ray, with a core each. [default: all cores]")
 @terminal.offline_option
 @settings_options(names=["text_column", "encoding"])
 @terminal.shared_options
@@ -40,6 +53,9 @@ def score(
     form: str | None,
     prefix: str | None,
     overwrite: bool,
+    engine: str,
+    address: str | None,
+    workers: int | None,
     offline: bool,
     text_column: str | None,
     encoding: str | None,
@@ -50,9 +66,13 @@ def score(
     filled with shards, or one .parquet, .jsonl, .csv or .tsv file. All columns are kept; label, score and a probability per label
     come behind them. A row that cannot be used is set aside with its reason. Stopped at any moment, the same command goes on.
 
+    With --engine ray many processes answer, on this machine or a cluster; INPUT and OUTPUT may then be addresses such as
+    s3://bucket/reviews/*.parquet (docs/scale.md).
+
     \b
       matinee score runs/imdb reviews.csv scored.parquet
       matinee score runs/imdb "crawl/*.jsonl" scored/ --backend openvino
+      matinee score runs/imdb "s3://lake/reviews/*.parquet" s3://lake/scored/ --engine ray --address auto
     """
     from matinee.workflow import score as score_
 
@@ -68,6 +88,9 @@ def score(
         prefix=prefix,
         overwrite=overwrite,
         offline=offline,
+        engine=engine,
+        address=address,
+        workers=workers,
     )
     counts = [
         f"{name} {count:,} ({100 * count / max(1, result.n_scored):.0f} %)" for name, count in result.labels.items()

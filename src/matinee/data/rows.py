@@ -31,7 +31,7 @@ from matinee.data.readers import (
 from matinee.data.reading import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -91,16 +91,18 @@ class RowFile(Protocol):
     Attributes:
         path: The file.
         size: Its bytes.
-        position: Bytes of it that have been read, about.
         fields: The Arrow field of each of its columns, by name.
         text_column: The column that holds the texts.
     """
 
     path: Path
     size: int
-    position: float
     fields: dict[str, Any]
     text_column: str
+
+    @property
+    def position(self) -> float:
+        """Bytes that have been read, about."""
 
     def rows(self, after: int = 0) -> Iterator[Row | Rejected]:
         """Yield every row behind the first `after`; the same ones every time."""
@@ -109,12 +111,14 @@ class RowFile(Protocol):
         """Return rows of this file as an Arrow table; a column of the schema that the file lacks is null."""
 
 
-def open_rows(path: Path, settings: DataSettings) -> RowFile:
+def open_rows(path: Path, settings: DataSettings, fields: Mapping[str, Any] | None = None) -> RowFile:
     """Return the file at `path`, by its ending: what `open_table` reads, and `.txt` with one text a line.
 
     Args:
         path: The file.
         settings: Text column and encoding.
+        fields: Of a JSON or text file that was looked through before, its columns: it is not looked through again, and the
+            settings must name the text column.
 
     Raises:
         DataError: There is no such file, it is empty or not what its ending says, its ending is unknown, or it has no column
@@ -132,7 +136,7 @@ def open_rows(path: Path, settings: DataSettings) -> RowFile:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty.")
-        opened: RowFile = opener(path, settings)
+        opened: RowFile = opener(path, settings) if fields is None else opener(path, settings, fields)
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied.") from error
     return opened
@@ -141,13 +145,14 @@ def open_rows(path: Path, settings: DataSettings) -> RowFile:
 class _TextFile:
     """What the formats that are text have in common."""
 
-    def __init__(self, path: Path, settings: DataSettings) -> None:
+    def __init__(self, path: Path, settings: DataSettings, *, is_checked: bool = False) -> None:
         self.path = path
         self.size = path.stat().st_size
         self.position = 0.0
         self.codec = codec_of(settings.encoding)
-        with path.open("rb") as start:
-            check_start(path, start.readline(4096), self.codec)
+        if not is_checked:
+            with path.open("rb") as start:
+                check_start(path, start.readline(4096), self.codec)
 
     def _opened(self) -> TextIO:
         """Return the file as text, in which bytes that are no text have become lone surrogates or U+FFFD."""
@@ -215,8 +220,8 @@ class _Lines(_TextFile):
 
     text_column = "text"
 
-    def __init__(self, path: Path, settings: DataSettings) -> None:
-        super().__init__(path, settings)
+    def __init__(self, path: Path, settings: DataSettings, fields: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, settings, is_checked=fields is not None)
         self.fields = {self.text_column: arrow.text_field(self.text_column)}
 
     def rows(self, after: int = 0) -> Iterator[Row | Rejected]:
@@ -306,20 +311,38 @@ class _TabDelimited(_Delimited):
 class _Json(_TextFile):
     """JSON objects, one a line or in one list; which columns they have, and of what kind, is found by a first look at them all."""
 
-    def __init__(self, path: Path, settings: DataSettings) -> None:
-        super().__init__(path, settings)
+    def __init__(self, path: Path, settings: DataSettings, fields: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, settings, is_checked=fields is not None)
         self.is_list = path.suffix.lower() == ".json" and self._first_character() == "["
+        if fields is not None:
+            self.fields, self.text_column = dict(fields), str(settings.text_column)
+            return
+        kinds, _ = self.look_through()
+        self.text_column = self.choose_text_column(kinds, settings)
+        self.fields = json_fields(kinds)
+
+    def look_through(self) -> tuple[dict[str, set[str]], int]:
+        """Return the kinds of value that each column has, and how many rows there are."""
         kinds: dict[str, set[str]] = {}
-        with progress(f"Looking through {path.name}", total=self.size, unit="bytes") as bar:
-            for number, (value, _) in enumerate(self._values()):
+        n_rows = 0
+        with progress(f"Looking through {self.path.name}", total=self.size, unit="bytes") as bar:
+            for value, _ in self._values():
                 for key, item in value.items() if isinstance(value, dict) else ():
                     kinds.setdefault(arrow.well_formed(key), set()).add(arrow.kind_of(item))
-                if number % 4096 == 0:
+                if n_rows % 4096 == 0:
                     bar.update(self.position)
+                n_rows += 1
+        return kinds, n_rows
+
+    def choose_text_column(self, kinds: Mapping[str, set[str]], settings: DataSettings) -> str:
+        """Return the column that holds the texts.
+
+        Raises:
+            DataError: There is none.
+        """
         if not kinds:
-            raise DataError(f"{path} holds no JSON objects; expected one a line, or a list of them.")
-        self.text_column = self._check_text_column(list(kinds), settings)
-        self.fields = {name: arrow.json_field(name, found) for name, found in kinds.items()}
+            raise DataError(f"{self.path} holds no JSON objects; expected one a line, or a list of them.")
+        return self._check_text_column(list(kinds), settings)
 
     def rows(self, after: int = 0) -> Iterator[Row | Rejected]:
         for number, (value, raw) in enumerate(self._values(), start=1):
@@ -375,6 +398,21 @@ class _Json(_TextFile):
                 f"{self.path}: its list is broken, nothing from element {number:,} on can be read: {text[:60]!r}. "
                 "Mend it, or save one object a line (.jsonl): of lines only the bad ones are set aside."
             )
+
+
+def json_fields(kinds: Mapping[str, set[str]]) -> dict[str, Any]:
+    """Return the Arrow fields of JSON columns, by name, for the kinds of value that each has."""
+    return {name: arrow.json_field(name, found) for name, found in kinds.items()}
+
+
+def look_through_json(path: Path, settings: DataSettings) -> tuple[dict[str, set[str]], int]:
+    """Return the kinds of value that each column of a JSON file has, and how many rows it holds; both may be none."""
+    return _Json(path, settings, {}).look_through()
+
+
+def choose_json_column(path: Path, kinds: Mapping[str, set[str]], settings: DataSettings) -> str:
+    """Return which of a JSON file's columns holds the texts; raise DataError where none does."""
+    return _Json(path, settings, {}).choose_text_column(kinds, settings)
 
 
 def _element_end(decoder: json.JSONDecoder, text: str) -> int | None:

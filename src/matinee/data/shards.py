@@ -39,13 +39,14 @@ FORMATS = ("parquet", "jsonl", "csv", "tsv")
 _STATE_FORMAT = 1
 _STATE, _REJECTED, _NOTES, _LOCK = "_score.json", "_rejected.jsonl", ".notes", ".lock"
 
-_PART = re.compile(r"part-\d{5,}\.(parquet|jsonl|csv|tsv)")
+_PART = re.compile(r"part-\d{5,}(-\d{3,})?\.(parquet|jsonl|csv|tsv)")
 
 # What a killed process was writing.
 _LEFT_OVER = re.compile(r"\.(part-\d{5,}|joined|_score|_rejected)-")
 
 # How differences between two jobs are said.
-_SAID = {
+SAID_OF_PLANS = {
+    "engine": "--engine",
     "classifier": "the classifier",
     "backend": "the back end",
     "inputs": "the input files",
@@ -184,7 +185,7 @@ class Output:
         if state is None or self._is_gone(state):
             self._check_free(state, overwrite=overwrite)
             return None
-        differences = [said for key, said in _SAID.items() if state["plan"].get(key) != plan.get(key)]
+        differences = [said for key, said in SAID_OF_PLANS.items() if state["plan"].get(key) != plan.get(key)]
         if differences and not overwrite:
             raise RunError(
                 f"{self.path} was begun with something else: {', '.join(differences)} "
@@ -221,7 +222,7 @@ class Output:
             labels: How many rows have each label.
         """
         with atomic_path(self._part(shard.number)) as temporary:
-            _WRITERS[self.format](temporary, table)
+            WRITERS[self.format](temporary, table)
             note = {
                 "bytes": temporary.stat().st_size,
                 "scored": table.num_rows,
@@ -301,7 +302,7 @@ class Output:
         return self.folder / _NOTES / f"part-{number:05d}.json"
 
     def _is_ours(self, child: Path) -> bool:
-        return child.name in {_REJECTED, _NOTES} or _PART.fullmatch(child.name) is not None
+        return child.name in {_REJECTED, _NOTES, "_notes"} or _PART.fullmatch(child.name) is not None
 
     def _add_to_state(self, key: str, value: object) -> None:
         write_json(self.folder / _STATE, {**(self._state() or {}), key: value})
@@ -454,5 +455,5 @@ def _join_delimited(delimiter: str) -> Any:
     return join
 
 
-_WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl, "csv": _delimited(","), "tsv": _delimited("\t")}
+WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl, "csv": _delimited(","), "tsv": _delimited("\t")}
 _JOINERS = {"parquet": _join_parquet, "jsonl": _join_bytes, "csv": _join_delimited(","), "tsv": _join_delimited("\t")}

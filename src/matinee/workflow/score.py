@@ -6,25 +6,21 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from matinee.core import hub
 from matinee.core.backends import AUTO
-from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError
-from matinee.core.files import file_sha256
+from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError, did_you_mean
 from matinee.core.interruption import interrupts_held
 from matinee.core.progress import progress, told_to
 from matinee.core.schema import Layer, resolve
+from matinee.workflow.answering import answered, hash_of, written_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from matinee.core.progress import Bar
-    from matinee.core.types import Predictions
     from matinee.data.shards import Done, Output
     from matinee.data.streaming import RowStream, Shard
     from matinee.inference import Predictor
@@ -33,11 +29,8 @@ logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 10_000
 
-# Put before the names of the written columns where the input has one of them already.
-_PREFIX = "predicted_"
-
-# Files of a model folder that an answer depends on.
-_DECISIVE = {".json", ".safetensors", ".txt", ".model"}
+# What runs the job: this process, or workers of Ray's.
+LOCAL, RAY = ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class Scored:
     """What came of scoring files.
 
     Attributes:
-        path: The folder of shards, or the file.
+        path: The folder of shards, or the file; a string where it is an address.
         n_scored: Rows with an answer.
         n_rejected: Rows that were set aside.
         labels: How many rows got each label.
@@ -54,11 +47,11 @@ class Scored:
         n_before: Rows with an answer that an earlier start had left.
     """
 
-    path: Path
+    path: Path | str
     n_scored: int
     n_rejected: int
     labels: dict[str, int]
-    rejected: Path | None
+    rejected: Path | str | None
     seconds: float
     n_before: int
 
@@ -76,6 +69,9 @@ def score(
     prefix: str | None = None,
     overwrite: bool = False,
     offline: bool = False,
+    engine: str = LOCAL,
+    address: str | None = None,
+    workers: int | None = None,
 ) -> Scored:
     """Answer all texts of files, in constant memory; a second start of the same job goes on where the first one stopped.
 
@@ -96,6 +92,10 @@ def score(
             is taken.
         overwrite: Replace a file, a complete output, or one that was begun with something else.
         offline: Never touch the network.
+        engine: `"local"`: this process. `"ray"`: workers on this machine, or on all of a Ray cluster; inputs and output may be
+            addresses that fsspec reads, such as `s3://bucket/reviews/*.parquet`, and the output is a folder.
+        address: Of a Ray cluster, `"auto"` or `host:port`; where not given RAY_ADDRESS, else Ray is started on this machine.
+        workers: Processes that answer, with one core each; where not given one for each core.
 
     Raises:
         DataError: There is no input, it has no column of texts, or no rows; it can be read no further (then the finished shards
@@ -109,15 +109,33 @@ def score(
     from matinee.data.streaming import fingerprint
     from matinee.inference.load import choose_classifier
 
+    names = [inputs] if isinstance(inputs, (str, Path)) else inputs
+    _check_engine(engine, address, workers, [*map(str, names), str(output)])
     if shard_rows < 1:
         raise SettingsError(f"--shard-rows must be at least 1, got {shard_rows}.")
+    if engine == RAY:
+        from matinee.workflow.score_ray import score_on_ray
+
+        with hub.offline(offline):
+            return score_on_ray(
+                choose_classifier(run, backend),
+                [str(name) for name in names],
+                output,
+                address=address,
+                workers=workers,
+                shard_rows=shard_rows,
+                format=format,
+                text_column=text_column,
+                encoding=encoding,
+                prefix=prefix,
+                overwrite=overwrite,
+            )
     target = Output.of(output, format)
     with hub.offline(offline):
         chosen = choose_classifier(run, backend)
-        names = [inputs] if isinstance(inputs, (str, Path)) else inputs
         stream = _open([str(name) for name in names], target, text_column, encoding)
         plan = {
-            "classifier": _hash_of(chosen.folder),
+            "classifier": hash_of(chosen.folder),
             "backend": f"{chosen.backend}-{chosen.precision}",
             "inputs": [fingerprint(file.path) for file in stream.files],
             "format": target.format,
@@ -132,11 +150,27 @@ def score(
             target.tidy()
             return _scored(target, done, 0.0, done.scored)
         predictor = chosen.open()
-    columns = _columns(stream, predictor, prefix)
+    columns = written_columns(stream.schema.names, predictor.label_names, prefix)
     start, before = time.monotonic(), 0 if done is None else done.scored
     with _kept_on_failure(target), target.locked():
         done = _run(_Job(target, stream, predictor, columns, shard_rows), plan, overwrite=overwrite)
     return _scored(target, done, time.monotonic() - start, before)
+
+
+def _check_engine(engine: str, address: str | None, workers: int | None, names: Sequence[str]) -> None:
+    """Raise SettingsError if what only one engine can do is asked of the other."""
+    if engine not in ENGINES:
+        raise SettingsError(
+            f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}.{did_you_mean(engine, ENGINES)}"
+        )
+    if engine == RAY:
+        return
+    for flag, value in (("--address", address), ("--workers", workers)):
+        if value is not None:
+            raise SettingsError(f"{flag} is for --engine ray, and cannot be used without it.")
+    remote = next((name for name in names if "://" in name), None)
+    if remote is not None:
+        raise SettingsError(f"{remote}: places that are not on this machine are read and written by --engine ray.")
 
 
 @dataclass(frozen=True)
@@ -153,29 +187,6 @@ def _open(names: Sequence[str], target: Output, text_column: str | None, encodin
 
     settings = resolve(Layer({"text_column": text_column, "encoding": encoding})).data
     return open_stream(find_inputs(names, target.written), settings)
-
-
-def _hash_of(folder: Path) -> str:
-    """Return a hash of everything in a classifier's folder that its answers depend on."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _DECISIVE)
-    names = {path.relative_to(folder).as_posix(): path for path in files}
-    return sha256("".join(f"{name} {file_sha256(path)}\n" for name, path in names.items()).encode()).hexdigest()
-
-
-def _columns(stream: RowStream, predictor: Predictor, prefix: str | None) -> tuple[str, ...]:
-    """Return the names of the written columns: label, score, and a probability per label."""
-    names = ("label", "score", *(f"probability_{name}" for name in predictor.label_names))
-    taken = set(stream.schema.names)
-    if prefix is None and taken.isdisjoint(names):
-        return names
-    chosen = tuple(f"{_PREFIX if prefix is None else prefix}{name}" for name in names)
-    clash = [name for name in chosen if name in taken]
-    if clash:
-        raise SettingsError(f"The input has a column {clash[0]!r} already: name the written ones apart with --prefix.")
-    if prefix is None:
-        old = next(name for name in names if name in taken)
-        logger.info(f"The input has a column {old!r} already: the written ones begin with {_PREFIX}")
-    return chosen
 
 
 @dataclass
@@ -221,7 +232,7 @@ def _run(job: _Job, plan: Mapping[str, Any], *, overwrite: bool) -> Done:
         pace = _Pace(bar, job.stream.size, time.monotonic(), done.bytes_read, read=done.bytes_read)
         while first is not None:
             with told_to(lambda share, shard=first: pace.within(shard, share), "Predicting"):  # type: ignore[misc]
-                table, labels = _answered(job, first)
+                table, labels = answered(job.predictor, job.columns, first)
             done = done.plus(job.output.write(first, table, labels))
             pace.finished(first)
             first = next(shards, None)
@@ -235,33 +246,6 @@ def _shards(job: _Job, found: Done | None) -> Iterator[Shard]:
 
     done = found or Done()
     return read_ahead(job.stream.shards(job.shard_rows, done.n_shards, done.end))
-
-
-def _answered(job: _Job, shard: Shard) -> tuple[Any, dict[str, int]]:
-    """Return a shard's rows with their answers, and how many got each label."""
-    import pyarrow as pa
-
-    from matinee.inference import predict
-
-    said = predict(job.predictor, shard.texts)
-    table = shard.table
-    for name, values in zip(job.columns, _values(said), strict=True):
-        table = table.append_column(name, pa.array(values))
-    counts = np.bincount(said.predicted, minlength=len(said.label_names))
-    return table, {name: int(count) for name, count in zip(said.label_names, counts, strict=True)}
-
-
-def _values(said: Predictions) -> list[Any]:
-    """Return the written columns' values."""
-    import pyarrow as pa
-
-    names = np.array(said.label_names, dtype=object)
-    scores = said.probabilities[np.arange(len(said)), said.predicted]
-    return [
-        pa.array(names[said.predicted].tolist(), pa.string()),
-        scores,
-        *(np.ascontiguousarray(column) for column in said.probabilities.T),
-    ]
 
 
 @contextmanager

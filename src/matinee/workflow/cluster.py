@@ -1,0 +1,148 @@
+"""Ray: found where it runs, or started on this machine for as long as one command lasts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matinee.core.environment import describe_machine
+from matinee.core.errors import NotAvailableError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+# Bytes of shared memory that Ray gets here: nothing large passes through it on one machine.
+_OBJECT_STORE = 256 * 1024 * 1024
+
+# Within which a cluster's head must take a connection.
+_SECONDS_TO_ANSWER = 5.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Ray runs.
+
+    Attributes:
+        workers: Processes that shall work, one core each.
+        n_gpus: Accelerators that Ray knows of.
+        n_machines: How many machines there are.
+        is_here: Whether it was started for this command, on this machine.
+    """
+
+    workers: int
+    n_gpus: int
+    n_machines: int
+    is_here: bool
+
+    def __str__(self) -> str:
+        machines = "this machine" if self.is_here else f"{self.n_machines} machine{'s' * (self.n_machines != 1)}"
+        return f"{self.workers} worker{'s' * (self.workers != 1)} on {machines}"
+
+
+def check_ray(address: str | None, workers: int | None) -> None:
+    """Raise an error, in one line, if Ray is not installed or cannot be used as asked.
+
+    Raises:
+        NotAvailableError: It is not installed.
+        SettingsError: The address is of a kind that does not do, or there would be no worker.
+    """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {workers}.")
+    if address is not None and address.startswith("ray://"):
+        raise SettingsError(
+            f"--address {address}: through a Ray client this cannot be done. Run the command on the cluster itself: on its head "
+            "node with --address auto, or by `ray job submit -- matinee ...`."
+        )
+    if find_spec("ray") is None:
+        raise NotAvailableError('--engine ray needs Ray: pip install "matinee[ray]".')
+
+
+@contextmanager
+def cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
+    """Connect to Ray, or start it on this machine until the block ends.
+
+    Args:
+        address: `"auto"` or `host:port` of a cluster; None: the one that RAY_ADDRESS names, else Ray is started here.
+        workers: How many processes shall work; None: as many as there are cores.
+
+    Raises:
+        NotAvailableError: Ray is not installed, or the cluster cannot be reached.
+    """
+    check_ray(address, workers)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would warn of what it will do otherwise one day, and of arguments that we hold on to.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+
+    if ray.is_initialized():  # by whoever called us, who ends it too
+        yield _described(workers, is_here=False)
+        return
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    try:
+        with _native_output_hidden():
+            _connect(where, workers)
+    except Exception as error:
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        if where == "local":
+            raise NotAvailableError(f"Ray could not be started on this machine: {said}.") from error
+        raise NotAvailableError(
+            f"No Ray cluster answers at {where}: {said}. Start one with `ray start --head`, or leave --address out to use this "
+            "machine alone."
+        ) from error
+    try:
+        yield _described(workers, is_here=where == "local")
+    finally:
+        ray.shutdown()
+
+
+def _connect(where: str, workers: int | None) -> None:
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if where == "local":
+        ray.init(
+            address="local",
+            num_cpus=workers or describe_machine()["cores"] or 1,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+        return
+    host, _, port = where.rpartition(":")
+    if host and port.isdigit():
+        # Ray itself would look for a cluster that is not there for minutes.
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    ray.init(address=where, **quiet)
+
+
+@contextmanager
+def _native_output_hidden() -> Iterator[None]:
+    """Keep what compiled code writes to standard error off the terminal; Python's errors are raised as ever."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _described(workers: int | None, *, is_here: bool) -> Cluster:
+    import ray
+
+    resources = ray.cluster_resources()
+    n_machines = sum(node["Alive"] for node in ray.nodes())
+    return Cluster(workers or max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0)), n_machines, is_here)

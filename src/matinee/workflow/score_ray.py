@@ -1,0 +1,460 @@
+"""`matinee score --engine ray`: Ray Data hands slices of the input to workers, which read, answer and write them by themselves.
+
+Rows never pass through Ray: a worker gets a slice's number, and gives back its counts. So its memory is that of one shard, a slice that
+was lost with its worker is done again to the same files, and what is done is known from the output alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matinee._version import __version__
+from matinee.core.errors import (
+    DataError,
+    MatineeError,
+    NotAvailableError,
+    RunError,
+    SettingsError,
+    StoppedError,
+    StorageError,
+    TrainingError,
+)
+from matinee.core.interruption import interrupts_held
+from matinee.core.progress import progress
+from matinee.core.schema import Layer, resolve
+from matinee.workflow.answering import answered, hash_of, written_columns
+from matinee.workflow.cluster import check_ray, cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from matinee.core.settings import DataSettings
+    from matinee.data.lake import Source
+    from matinee.data.lake_output import Counted, LakeOutput
+    from matinee.data.slices import Cut, Look
+    from matinee.data.streaming import Shard
+    from matinee.inference.load import Chosen
+    from matinee.workflow.cluster import Cluster
+    from matinee.workflow.score import Scored
+
+logger = logging.getLogger(__name__)
+
+# Slices that Ray is told of at once: each costs it some memory, whether it is under way or not.
+_WAVE = 5_000
+
+# How often a slice is begun again by a worker that died before. Ray itself would let it kill workers for ever.
+_RETRIES = 3
+
+# Slices that a worker has waiting, beside the one it answers.
+_IN_FLIGHT = 2
+
+# What a worker found wrong, by the name that its row has.
+_ERRORS: dict[str, type[MatineeError]] = {
+    kind.__name__: kind for kind in (DataError, NotAvailableError, RunError, SettingsError, StorageError)
+}
+
+_GO_ON = "What is finished stays; run the same command again to go on."
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every worker is told.
+
+    Attributes:
+        cut: Reference to the slices.
+        folder: Of the classifier, where the workers are on this machine; else None.
+        packed: Reference to that folder, packed; None where it is at hand.
+        mark: Hash of the folder.
+        backend: Of the classifier.
+        precision: Of the classifier.
+        columns: Names of the written columns.
+        shard_rows: Rows of a part.
+        output: Where to write.
+        version: Of matinee.
+    """
+
+    cut: Any
+    folder: Path | None
+    packed: Any
+    mark: str
+    backend: str
+    precision: str
+    columns: tuple[str, ...]
+    shard_rows: int
+    output: LakeOutput
+    version: str
+
+
+def score_on_ray(
+    chosen: Chosen,
+    names: Sequence[str],
+    output: str | Path,
+    *,
+    address: str | None,
+    workers: int | None,
+    shard_rows: int,
+    format: str | None,  # noqa: A002 - the flag's name
+    text_column: str | None,
+    encoding: str,
+    prefix: str | None,
+    overwrite: bool,
+) -> Scored:
+    """Answer all texts of files by workers of Ray's; a second start of the same job goes on where the first one stopped.
+
+    Arguments and errors are those of `matinee.workflow.score.score`.
+    """
+    from matinee.data.lake import find_sources
+    from matinee.data.lake_output import LakeOutput
+    from matinee.data.slices import guess_text_column
+
+    check_ray(address, workers)
+    target = LakeOutput.of(output, format)
+    sources = find_sources(names, target.written)
+    settings = resolve(Layer({"text_column": text_column, "encoding": encoding})).data
+    mark = hash_of(chosen.folder)
+    plan = {
+        "engine": "ray",
+        "classifier": mark,
+        "backend": f"{chosen.backend}-{chosen.precision}",
+        "inputs": [source.mark for source in sources],
+        "format": target.format,
+        "shard_rows": shard_rows,
+        "text_column": text_column,
+        "encoding": encoding,
+        "prefix": prefix,
+    }
+    state = target.look(plan, overwrite=overwrite)
+    if state is not None and "completed" in state:
+        logger.info(f"{target.folder} is complete already: nothing to do")
+        return _complete(target, state["completed"])
+    label_names = chosen.open().label_names  # what cannot be opened here is not sent anywhere
+    with tempfile.TemporaryDirectory(prefix="matinee-") as work:
+        if text_column is None:
+            first = next((source for source in sources if source.ending != ".txt"), sources[0])
+            settings = resolve(
+                Layer({"text_column": guess_text_column(first, settings, Path(work)), "encoding": encoding})
+            ).data
+    with _kept_on_failure(target), target.locked(), interrupts_held(), cluster(address, workers) as where:
+        of = _cut(sources, settings, shard_rows, where)
+        columns = written_columns(of.schema.names, label_names, prefix)
+        start = time.monotonic()
+        counted, n_before = _score(_job(chosen, mark, of, columns, shard_rows, target, where), of, where, plan, state)
+        seconds = time.monotonic() - start
+    rejected = target.rejected if counted.rejected else None
+    return _scored(target, counted.scored, counted.rejected, counted.labels, rejected, seconds, n_before)
+
+
+def _job(
+    chosen: Chosen,
+    mark: str,
+    of: Cut,
+    columns: tuple[str, ...],
+    shard_rows: int,
+    output: LakeOutput,
+    where: Cluster,
+) -> _Work:
+    import ray
+
+    packed = None if where.is_here else ray.put(_packed(chosen.folder))
+    folder = chosen.folder.absolute() if where.is_here else None
+    return _Work(
+        ray.put(of), folder, packed, mark, chosen.backend, chosen.precision, columns, shard_rows, output, __version__
+    )
+
+
+# -- on the machine that the command runs on --------------------------------------------------------------------------
+
+
+def _cut(sources: list[Source], settings: DataSettings, shard_rows: int, where: Cluster) -> Cut:
+    """Look at all files, by workers, and cut them into slices."""
+    import pickle
+
+    from matinee.data.slices import cut, pieces_to_look_at
+
+    pieces = pieces_to_look_at(sources, settings)
+    rows: list[dict[str, Any]] = [
+        {"number": number, "asked": pickle.dumps((sources[piece.file], piece, settings))}
+        for number, piece in enumerate(pieces)
+    ]
+    looks: dict[int, Look] = {}
+    with progress("Looking through the files", len(pieces), "pieces") as bar:
+        for wave in _waves(rows):
+            for row in _streamed(wave, _look, {"num_cpus": 1, "concurrency": min(where.workers, len(wave))}):
+                looks[row["number"]] = pickle.loads(row["found"])  # noqa: S301 - our own worker's
+                bar.update(len(looks))
+    return cut(sources, [looks[number] for number in range(len(pieces))], settings, shard_rows)
+
+
+def _score(
+    job: _Work, of: Cut, where: Cluster, plan: dict[str, Any], state: dict[str, Any] | None
+) -> tuple[Counted, int]:
+    """Have all slices answered that are not done; return the counts of all, and the rows that were done before."""
+    from ray.data import ActorPoolStrategy
+
+    if not of.slices:
+        raise DataError("The input holds no rows.")
+    counted = job.output.begin(plan, state)
+    there = [number for number in job.output.done() if number < len(of.slices)] if state is not None else []
+    for number in there:
+        counted.add(number, job.output.read_note(number))
+    n_before, missing = counted.scored, sorted(set(range(len(of.slices))) - set(there))
+    if there:
+        logger.info(f"Going on behind {len(there):,} finished slices ({n_before:,} texts)")
+    n_workers = min(where.workers, max(1, len(missing)))
+    logger.info(f"Scoring {len(missing):,} slices: {n_workers} of {where}")
+    on_gpu = job.backend == "torch" and where.n_gpus > 0
+    options = {
+        "compute": ActorPoolStrategy(size=n_workers, max_tasks_in_flight_per_actor=_IN_FLIGHT),
+        "num_cpus": 1,
+        "num_gpus": 1 if on_gpu else None,
+        "fn_constructor_kwargs": {"job": job},
+    }
+    with progress("Scoring", sum(source.size for source in of.sources), "bytes") as bar:
+        sizes = _sizes(of)
+        read, start, before = sum(sizes[number] for number in there), time.monotonic(), counted.scored
+        bar.update(read)
+        for wave in _waves([{"number": number} for number in missing]):
+            for row in _streamed(wave, Scorer, options):
+                counted.add(row["number"], {**row, "labels": json.loads(row["labels"])})
+                read += sizes[row["number"]]
+                seconds = time.monotonic() - start
+                bar.update(read, f"{(counted.scored - before) / seconds:,.0f} texts/s" if seconds > 1 else "")
+    job.output.finish(plan, counted, len(of.slices))
+    return counted, n_before
+
+
+def _sizes(of: Cut) -> list[float]:
+    """Return the bytes of each slice, about."""
+    from matinee.data.slices import n_bytes_of
+
+    rows: dict[int, int] = {}
+    for pieces in of.slices:
+        for piece in pieces:
+            rows[piece.file] = rows.get(piece.file, 0) + (piece.n_rows or 0)
+    return [n_bytes_of(pieces, of.sources, rows) for pieces in of.slices]
+
+
+def _waves(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(rows), _WAVE):
+        yield rows[start : start + _WAVE]
+
+
+def _streamed(rows: list[dict[str, Any]], work: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what workers make of rows, as it comes; each row is a task of its own.
+
+    Raises:
+        MatineeError: What a worker says is wrong, or that workers die.
+    """
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.enable_rich_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_auto_log_stats = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(work, batch_size=1, **options)
+    try:
+        for row in found.iter_rows():
+            if row["error"]:
+                raise _ERRORS.get(row["kind"], RunError)(f"{row['error'].rstrip('.')}. {_GO_ON}")
+            yield row
+    except ray.exceptions.RayError as error:
+        raise TrainingError(_what_ray_says(error)) from error
+
+
+def _what_ray_says(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[-1] if lines else type(error).__name__
+    if "No module named" in str(error):
+        return f"The workers lack something: {said}. Install the same matinee on every machine of the cluster. {_GO_ON}"
+    return f"A worker failed: {said[:300].rstrip('.')}. {_GO_ON}"
+
+
+@contextmanager
+def _kept_on_failure(output: LakeOutput) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            f"Interrupted: what is finished stays in {output.folder}. Run the same command again to go on."
+        ) from error
+
+
+def _complete(target: LakeOutput, completed: dict[str, Any]) -> Scored:
+    rejected = target.rejected if completed["rejected"] else None
+    return _scored(
+        target, completed["scored"], completed["rejected"], completed["labels"], rejected, 0.0, completed["scored"]
+    )
+
+
+def _scored(
+    target: LakeOutput,
+    n_scored: int,
+    n_rejected: int,
+    labels: dict[str, int],
+    rejected: str | None,
+    seconds: float,
+    n_before: int,
+) -> Scored:
+    from matinee.data.lake import is_remote
+    from matinee.workflow.score import Scored
+
+    def place(name: str) -> Path | str:
+        return name if is_remote(name) else Path(name)
+
+    return Scored(
+        place(target.folder),
+        n_scored,
+        n_rejected,
+        dict(sorted(labels.items())),
+        None if rejected is None else place(rejected),
+        seconds,
+        n_before,
+    )
+
+
+# -- on the workers ---------------------------------------------------------------------------------------------------
+
+
+def _look(batch: dict[str, Any]) -> dict[str, Any]:
+    """Look at a piece, for `_cut`."""
+    import pickle
+
+    from matinee.data.slices import look
+
+    source, piece, settings = pickle.loads(batch["asked"][0])  # noqa: S301 - our own driver's
+
+    def work() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="matinee-") as folder:
+            return {"found": pickle.dumps(look(source, piece, settings, Path(folder)))}
+
+    return _row(batch, work, {"found": b""})
+
+
+class Scorer:
+    """A worker: opens the classifier once, and answers one slice after the other.
+
+    Args:
+        job: What to do; see `_Work`.
+    """
+
+    def __init__(self, job: _Work) -> None:
+        import ray
+
+        if job.version != __version__:
+            raise RuntimeError(
+                f"this worker has matinee {__version__}, the command is from {job.version}: they must be the same"
+            )
+        _one_thread()
+        self.job = job
+        self.cut: Cut = ray.get(job.cut)
+        folder = job.folder if job.folder is not None else _unpacked(ray.get(job.packed), job.mark)
+        self.is_second_life = ray.get_runtime_context().was_current_actor_reconstructed
+        from matinee.inference.load import Chosen
+
+        self.predictor = Chosen(folder, job.backend, job.precision).open()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Answer the slice whose number is in the batch; return its counts, or what is wrong with it."""
+        number = int(batch["number"][0])
+        return _row(batch, lambda: self._answer(number), {"scored": 0, "rejected": 0, "labels": "{}"})
+
+    def _answer(self, number: int) -> dict[str, Any]:
+        from matinee.data.slices import open_slice
+
+        if self.is_second_life:
+            self._count_tries(number)
+        parts: list[dict[str, Any]] = []
+        shards: list[Shard] = []
+        labels = dict.fromkeys(self.predictor.label_names, 0)
+        with tempfile.TemporaryDirectory(prefix="matinee-") as name:
+            work = Path(name)
+            with open_slice(self.cut, number, work / "read") as stream:
+                for shard in stream.shards(self.job.shard_rows):
+                    table, counts = answered(self.predictor, self.job.columns, shard)
+                    if table.num_rows:
+                        parts.append(self.job.output.write_part(number, len(parts), table, work))
+                    for label, count in counts.items():
+                        labels[label] += count
+                    shards.append(_without_rows(shard))
+        note = self.job.output.write_note(number, parts, shards, labels)
+        return {
+            "scored": note["scored"],
+            "rejected": len(note["rejected"]),
+            "labels": json.dumps({name: count for name, count in labels.items() if count}),
+        }
+
+    def _count_tries(self, number: int) -> None:
+        """Note that a worker that died before begins a slice; raise RunError where that has happened too often."""
+        n_tries = self.job.output.begin_again(number)
+        if n_tries > _RETRIES:
+            named = {self.cut.sources[piece.file].name for piece in self.cut.slices[number]}
+            raise RunError(
+                f"A worker died {n_tries} times over slice {number:,} ({', '.join(sorted(named)[:3])}): most likely memory is short "
+                "for one worker a core. Try fewer --workers, or fewer --shard-rows with another output"
+            )
+
+
+def _without_rows(shard: Shard) -> Shard:
+    """Return a shard with its rejects alone: the rows of a slice that has many shards need not be kept."""
+    return replace(shard, table=None, texts=[])
+
+
+def _row(batch: dict[str, Any], work: Callable[[], dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of what `work` returns, or of what is wrong."""
+    found, error, kind = otherwise, "", ""
+    try:
+        found = work()
+    except MatineeError as wrong:
+        error, kind = str(wrong), next((of.__name__ for of in type(wrong).__mro__ if of.__name__ in _ERRORS), "")
+    return {
+        name: [value]
+        for name, value in {"number": int(batch["number"][0]), **found, "error": error, "kind": kind}.items()
+    }
+
+
+def _one_thread() -> None:
+    """Have this process compute with one thread: there is a worker for each core."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _packed(folder: Path) -> bytes:
+    """Return a folder as a tar file."""
+    import tarfile
+
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(folder, arcname=".")
+    return packed.getvalue()
+
+
+def _unpacked(packed: bytes, mark: str) -> Path:
+    """Return the folder that was packed, unpacked once on each machine."""
+    import tarfile
+
+    from filelock import FileLock
+
+    user = os.environ.get("USER") or str(os.getuid() if hasattr(os, "getuid") else "")
+    home = Path(tempfile.gettempdir()) / f"matinee-classifiers-{user}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    folder = home / mark[:16]
+    with FileLock(home / f"{mark[:16]}.lock"):
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=home) as work, tarfile.open(fileobj=BytesIO(packed)) as tar:
+                tar.extractall(Path(work) / "whole", filter="data")
+                (Path(work) / "whole").rename(folder)
+    return folder
