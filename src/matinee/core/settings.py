@@ -215,7 +215,7 @@ class TrainingSettings:
     """Number format of the forward and backward pass; `auto` takes bf16 where the machine computes it natively."""
 
     kernels: Literal["auto", "torch"] = "auto"
-    """What computes dropout and attention in training: `auto` takes matinee's own where they are faster (on a CPU), `torch` leaves all to torch."""
+    """What computes dropout and attention in training: `auto` takes matinee's own where they are faster (on a CPU) and leaves out all padding (on a GPU in bf16), `torch` leaves all to torch and pads."""
 
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Seed of the training sample, the head, the order of the texts and dropout."""

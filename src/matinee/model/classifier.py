@@ -5,7 +5,7 @@ Shape letters used below: B texts in a batch, T tokens, H hidden size, K labels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from matinee.core.errors import NotAvailableError, SettingsError
 from matinee.model.layers import keep_layers, reinitialise_layers
+from matinee.model.packing import first_position, is_native, packed_states
 from matinee.model.quiet import quiet_transformers
 from matinee.model.windows import WindowOutput
 
@@ -48,6 +49,9 @@ class MeanPooledClassifier(nn.Module):
         dropout: Its probability before the head.
         pooling: `"mean"` or `"attention"`.
         n_dropouts: Dropout masks that the head sees each text under in training (Inoue 2019, "Multi-Sample Dropout").
+
+    Attributes:
+        packed: Whether the encoder reads texts in one row, without padding; `matinee.model.fast` says when.
     """
 
     query: nn.Parameter | None
@@ -56,6 +60,7 @@ class MeanPooledClassifier(nn.Module):
     def __init__(self, encoder: Any, n_labels: int, dropout: float, pooling: str = "mean", n_dropouts: int = 1) -> None:
         super().__init__()
         self.n_dropouts = n_dropouts
+        self.packed = False
         self.encoder = encoder
         self.config = encoder.config
         self.dropout = nn.Dropout(dropout)
@@ -77,8 +82,7 @@ class MeanPooledClassifier(nn.Module):
             inputs_embeds - (B, T, H), in the place of `input_ids`
             output - (B, H), float32
         """
-        given = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
-        hidden = self.encoder(**given, attention_mask=attention_mask).last_hidden_state.float()
+        hidden = self._states(input_ids, attention_mask, inputs_embeds).float()
         if attention_mask is None:
             attention_mask = hidden.new_ones(hidden.shape[:2])
         if self.query is not None:
@@ -92,6 +96,14 @@ class MeanPooledClassifier(nn.Module):
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         pooled: Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
         return pooled
+
+    def _states(self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if self.packed and attention_mask is not None and is_native(attention_mask.device):
+            inputs = input_ids if inputs_embeds is None else inputs_embeds
+            return packed_states(self.encoder, cast("Tensor", inputs), attention_mask)
+        given = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
+        states: Tensor = self.encoder(**given, attention_mask=attention_mask).last_hidden_state
+        return states
 
     def forward(
         self,
@@ -218,9 +230,8 @@ def longest_input(config: Any) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None:
         return None
-    # RoBERTa and MPNet count positions from behind the padding index (fairseq's convention): 514 positions hold 512 tokens.
-    offset = config.pad_token_id + 1 if config.model_type in {"roberta", "xlm-roberta", "mpnet", "camembert"} else 0
-    return int(positions) - offset
+    # 514 of RoBERTa's positions hold 512 tokens.
+    return int(positions) - first_position(config)
 
 
 def _set_dropout(config: Any, names: tuple[str, ...], setting: str, probability: float | None) -> None:

@@ -9,6 +9,8 @@ from torch import nn
 
 from matinee.model.classifier import MeanPooledClassifier
 from matinee.model.dropout import ByteDropout
+from matinee.model.packing import NAME as PACKED
+from matinee.model.packing import has_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,7 @@ _INTERFACED = {"bert", "distilbert", "roberta", "xlm-roberta", "camembert", "ele
 
 @contextmanager
 def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
-    """Have `model` computed by our own kernels on a CPU; on an accelerator torch's own are the best there are.
+    """Have `model` computed as it is fastest: by our own kernels on a CPU, without padding on an accelerator in bf16.
 
     Args:
         model: A classifier; it is changed, and as it was after the block.
@@ -28,13 +30,47 @@ def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
     Yields:
         What was chosen, a few words each; empty where nothing is done.
     """
-    if next(model.parameters()).device.type != "cpu":
+    if next(model.parameters()).device.type == "cpu":
+        with _own_kernels(model, precision) as chosen:
+            yield chosen
+    elif packing_pays(model, precision):
+        with packed_texts(model):
+            yield ["texts packed without padding"]
+    else:
         yield []
-        return
+
+
+@contextmanager
+def packed_texts(model: MeanPooledClassifier) -> Iterator[None]:
+    """Have a classifier read its texts in one row, without padding, in the block."""
+    before = _attention_of(model)
+    model.encoder.set_attn_implementation(PACKED)
+    model.packed = True
+    try:
+        yield
+    finally:
+        model.packed = False
+        model.encoder.set_attn_implementation(before)
+
+
+def packing_pays(model: Any, precision: str) -> bool:
+    """Return whether a classifier on an accelerator can read texts in one row: torch's kernel for it knows bf16 and no dropout."""
+    return (
+        precision == "bf16"
+        and isinstance(model, MeanPooledClassifier)
+        and _is_interfaced(model)
+        and not _attention_dropout(model)
+        and has_kernel(model.config)
+    )
+
+
+@contextmanager
+def _own_kernels(model: Any, precision: str) -> Iterator[list[str]]:
     replaced = _replace_dropout(model)
     chosen = ["byte-drawn dropout"] if any(module.p for _, _, module in replaced) else []
     before = _attention_of(model)
-    if _own_attention_pays(model, precision):
+    if _is_interfaced(model) and (precision == "bf16" or _attention_dropout(model)):
+        # In fp32, torch's is the faster one, unless dropout drives it off its fast kernel.
         from matinee.model.attention import NAME
 
         transformer_of(model).set_attn_implementation(NAME)
@@ -48,13 +84,14 @@ def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
             transformer_of(model).set_attn_implementation(before)
 
 
-def _own_attention_pays(model: Any, precision: str) -> bool:
-    """Return whether our attention is the faster one: in bf16, and where dropout drives torch off its fast kernel."""
-    config = getattr(model, "config", None)
-    if getattr(config, "model_type", None) not in _INTERFACED or _attention_of(model) != "sdpa":
-        return False
-    dropout = max(getattr(config, name, 0.0) or 0.0 for name in ("attention_probs_dropout_prob", "attention_dropout"))
-    return precision == "bf16" or dropout > 0
+def _is_interfaced(model: Any) -> bool:
+    """Return whether torch's attention is what computes the model, and ours can take its place."""
+    return getattr(getattr(model, "config", None), "model_type", None) in _INTERFACED and _attention_of(model) == "sdpa"
+
+
+def _attention_dropout(model: Any) -> float:
+    names = ("attention_probs_dropout_prob", "attention_dropout")
+    return max(getattr(model.config, name, 0.0) or 0.0 for name in names)
 
 
 def transformer_of(model: Any) -> Any:

@@ -35,12 +35,12 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
 
     @torch.no_grad()
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the new weights in."""
-        for name, weight in self._current().items():
-            if name in self.weights:
-                self.weights[name].lerp_(weight, self.share)
-            else:
-                self.weights[name] = weight.clone()
+        """Take the new weights in, all at once: one by one they would keep an accelerator waiting for longer than the average takes."""
+        current = self._current()
+        if self.weights:
+            torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], self.share)
+        else:
+            self.weights = {name: weight.clone() for name, weight in current.items()}
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -141,7 +141,7 @@ def _losses(logits: Tensor, targets: Tensor, weights: Tensor | None, gamma: floa
     log_p = logits.log_softmax(dim=-1)
     terms = targets * log_p
     if weights is not None:
-        terms = terms * weights.to(terms)
+        terms = terms * weights.to(terms, non_blocking=True)
     if gamma:
         # Where p is 1 the power's gradient would be infinite for a gamma below 1; log p is 0 there.
         terms = terms * (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps) ** gamma
@@ -156,8 +156,8 @@ def _mixed(logits: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
     accumulated batches mix each among themselves.
     """
     n_texts = len(targets)
-    share = torch.distributions.Beta(alpha, alpha).sample((n_texts, 1)).to(logits)
-    partner = torch.randperm(n_texts).to(logits.device)
+    share = torch.distributions.Beta(alpha, alpha).sample((n_texts, 1)).to(logits, non_blocking=True)
+    partner = torch.randperm(n_texts).to(logits.device, non_blocking=True)
     return (
         share * logits + (1 - share) * logits[..., partner, :],
         share * targets + (1 - share) * targets[partner],

@@ -33,7 +33,6 @@ from matinee.training.selection import logged_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from matinee.core.run import RunFolder
@@ -78,6 +77,7 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=torch.cuda.is_available(),
+        accelerator_config={"non_blocking": torch.cuda.is_available()},
     )
     # One device: the Trainer would spread over all GPUs it sees, and the batch would be as many times larger.
     arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -120,7 +120,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self.evaluations = Evaluations.of(settings, len(self.train_dataset))
-        self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._seen: list[tuple[Tensor, Tensor]] = []
         self._n_seen = 0
         lengths = [len(ids) for ids in self.train_dataset.ids]
         step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
@@ -207,7 +207,8 @@ class FineTuner(Trainer):  # type: ignore[misc]
         labels = inputs.pop("labels")
         passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
         logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
-        self._seen.append((logits[0, 0].detach().float().cpu().numpy(), labels.cpu().numpy()))
+        # They stay on the device until there is an evaluation: fetched now, a GPU would have to be waited for.
+        self._seen.append((logits[0, 0].detach().float(), labels))
         loss = self.objective(logits, labels, soft) / (num_items_in_batch / len(labels))
         return (loss, passes[0]) if return_outputs else loss
 
@@ -246,7 +247,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         """Add the training texts' own scores to those of an evaluation."""
         if "eval_loss" in logs:
             if self._seen and self._n_texts() == self.evaluations.n_texts(self.state.global_step):
-                logits, labels = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
+                logits, labels = (torch.cat(parts).cpu().numpy() for parts in zip(*self._seen, strict=True))
                 scores = self.compute_metrics(EvalPrediction(logits, labels))
                 logs = {**logs, "train_accuracy": scores["accuracy"], "train_f1": scores["f1"]}
             self._seen = []
