@@ -28,7 +28,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Fine-tune on 1,000 IMDB reviews, score on 2,000 others, then judge two sentences
-	$(BIN)/matinee train imdb --recipe recipes/imdb-minilm.yaml --seed $(SEED) --run-dir $(RUN_DIR) --overwrite
+	$(BIN)/matinee train imdb --recipe recipes/imdb-minilm-quick.yaml --seed $(SEED) --run-dir $(RUN_DIR) --overwrite
 	$(BIN)/matinee predict $(RUN_DIR) "A warm, funny film that I would gladly see again."
 	$(BIN)/matinee predict $(RUN_DIR) "Dull from the first scene to the last: a waste of two hours."
 

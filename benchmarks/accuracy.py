@@ -1,12 +1,15 @@
 """How accurate from how few labels: matinee against what people use, on the same IMDB reviews and the same encoder.
 
 python benchmarks/accuracy.py [--arms matinee tfidf …] [--sizes 200 500 1000 5000] [--seeds 0 1 2 3 4] [--again]
+python benchmarks/accuracy.py --jobs 12 [--minutes 3] …
 python benchmarks/accuracy.py --summary
 
 `--shared` says that the machine does other work too: such cells count for accuracy and memory, not for time.
+`--jobs` does several cells at once, in processes that each do one after the other: these count for accuracy alone.
 
 A cell is one arm with one number of labels and one seed. Each runs in a process of its own and is stored in
 results/accuracy.json at once: a later call goes on where the last one stopped, and takes up what failed only with `--again`.
+Nothing but the classifier is made: no baseline beside it, no report.
 
 All cells are scored on the same 2,000 reviews, a contiguous block that no seed changes. Cells of one size and seed learn from
 the same reviews, drawn by matinee's own loader; `train_fingerprint` shows it. Beside `size` labels each may use `size / 5`
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import statistics
@@ -38,15 +42,18 @@ import machine
 
 SIZES, SEEDS = [200, 500, 1000, 5000], [0, 1, 2, 3, 4]
 N_TEST, MAX_LENGTH = 2000, 256
-USUAL = ["tfidf", "nblr", "frozen", "matinee", "matinee-within", "stock", "setfit"]
+USUAL = ["tfidf", "nblr", "frozen", "matinee", "matinee-quick", "matinee-within", "stock", "setfit"]
 ARMS = [*USUAL, "mpnet"]
-RECIPES = {"matinee": "imdb-minilm", "matinee-within": "imdb-minilm", "mpnet": "imdb-mpnet"}
+RECIPES = {
+    "matinee": "imdb-minilm",
+    "matinee-quick": "imdb-minilm-quick",
+    "matinee-within": "imdb-minilm",
+    "mpnet": "imdb-mpnet",
+}
 # What --recipe finds beside this script, where the installed matinee does not ship it.
 RECIPE_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 TARGETS = {"matinee": 0.89, "mpnet": 0.925}
 SETFIT = ["setfit==1.2.0", "sentence-transformers==6.2.0", "transformers==5.23.0"]
-# Stages of a run that end in a fitted classifier. The linear arms' one stage predicts the hold-outs too.
-FITTING = ("tokenising", "fitted head", "fine-tuning", "calibrating")
 
 
 # -- a cell, in a process of its own ----------------------------------------------------------------------------------
@@ -66,29 +73,57 @@ def sizes_of(arm, size):
 
 
 def matinee_cell(arm, size, seed, setfit_steps):  # noqa: ARG001 - all cells are called alike
-    """Train with matinee: a recipe, the frozen encoder, or a linear classifier."""
+    """Fit with matinee: a recipe, the frozen encoder, or a linear classifier."""
     import transformers.trainer
 
-    from matinee.workflow import train
+    from matinee.core.schema import Layer, resolve
+    from matinee.workflow.fitting import Watch, check_encoder, locate_encoder
+    from matinee.workflow.recipes import read_recipe
 
-    curve = _curve()
+    recipe = recipe_of(arm)
+    layers = [read_recipe(recipe)] if recipe else []
+    settings = resolve(*layers, Layer({"seed": seed, **settings_of(arm), **sizes_of(arm, size)}))
+    encoder, dataset, watch, curve = locate_encoder(settings), load(arm, size, seed), Watch(), _curve()
+    check_encoder(encoder, settings)
     transformers.trainer.DEFAULT_CALLBACKS.append(curve)
-    with tempfile.TemporaryDirectory() as folder:
-        run = train(
-            recipe=recipe_of(arm), run_dir=Path(folder) / "run", seed=seed, **settings_of(arm), **sizes_of(arm, size)
-        )
-    stages = run.seconds
-    before = stages.get("tokenising", 0) + stages.get("fitted head", 0)
-    linear = "fitting" if "fitting" in stages else "baseline"
-    fit = sum(stages.get(name, 0) for name in FITTING) or stages[linear]
+    try:
+        predictor, kept_epoch = fitted(dataset, settings, encoder, watch)
+    finally:
+        transformers.trainer.DEFAULT_CALLBACKS.remove(curve)
+    said = {name: answers(predictor, dataset.splits[name].texts) for name in ("validation", "test")}
+    before = sum(watch.seconds[name] for name in ("tokenising", "fitted head"))
     return {
-        **{name: run.metrics["test"][name] for name in ("accuracy", "log_loss", "ece")},
-        "validation_accuracy": run.metrics["validation"]["accuracy"]["value"],
-        "seconds": {"fit": round(fit, 1), "stages": {name: round(of, 1) for name, of in stages.items()}},
+        **scored(dataset, said),
+        "seconds": {
+            "fit": round(sum(watch.seconds.values()), 1),
+            "stages": {name: round(of, 1) for name, of in watch.seconds.items()},
+        },
         "curve": [[round(before + seconds, 1), step, accuracy] for seconds, step, accuracy in curve.points],
-        "kept_epoch": run.metrics.get("kept_epoch"),
-        "train_fingerprint": run.data["splits"]["train"]["fingerprint"],
+        "kept_epoch": kept_epoch,
     }
+
+
+def fitted(dataset, settings, encoder, watch):
+    """Return a calibrated predictor, and the epoch whose weights it has; None for a linear one."""
+    from matinee.core.run import RunFolder
+    from matinee.workflow.calibrating import calibrate
+    from matinee.workflow.fitting import fine_tune, fit_linear
+
+    if encoder.folder is None:
+        with watch.stage("fitting"):
+            predictor = fit_linear(dataset, settings, encoder.name)
+            calibrate(predictor, dataset.splits["validation"], settings.training)
+        return predictor, None
+    with tempfile.TemporaryDirectory() as folder:
+        tuned = fine_tune(dataset, settings, encoder, RunFolder(Path(folder)), watch, throwaway=True)
+    return tuned.predictor, tuned.result.kept_epoch
+
+
+def answers(predictor, texts):
+    """Return label probabilities, shape (n_texts, n_labels)."""
+    from matinee.inference import predict
+
+    return predict(predictor, texts).probabilities
 
 
 def recipe_of(arm):
@@ -202,9 +237,11 @@ def scored(dataset, said):
 
 
 def setfit_python():
-    """Return the Python of SetFit's environment, which is made in matinee's cache where there is none."""
+    """Return a Python that has SetFit: this one, or that of an environment made for it in matinee's cache."""
     from matinee.core.cache import cache_folder
 
+    if importlib.util.find_spec("setfit") is not None:
+        return sys.executable
     folder = cache_folder() / "benchmarks" / "setfit"
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if python.is_file() and subprocess.run([str(python), "-c", "import setfit"], check=False).returncode == 0:
@@ -233,13 +270,43 @@ def stored_cells():
 
 
 def keep(cell):
-    """Store a cell beside those that are there by now."""
-    cells = {**stored_cells(), key_of(cell["arm"], cell["size"], cell["seed"]): cell}
-    ordered = dict(
-        sorted(cells.items(), key=lambda item: (item[1]["size"], ARMS.index(item[1]["arm"]), item[1]["seed"]))
-    )
-    about = {"test_texts": N_TEST, "split_seed": 0, "note": " ".join(__doc__.split("\n\n")[-1].split())}
-    machine.store("accuracy", {**about, "summary": summary(ordered), "cells": ordered})
+    """Store a cell beside those that are there by now; several calls may do so at once."""
+    from filelock import FileLock
+
+    with FileLock(machine.RESULTS / ".accuracy.lock"):
+        cells = {**stored_cells(), key_of(cell["arm"], cell["size"], cell["seed"]): cell}
+        ordered = dict(
+            sorted(cells.items(), key=lambda item: (item[1]["size"], ARMS.index(item[1]["arm"]), item[1]["seed"]))
+        )
+        about = {"test_texts": N_TEST, "split_seed": 0, "note": " ".join(__doc__.split("\n\n")[-1].split())}
+        machine.store("accuracy", {**about, "summary": summary(ordered), "cells": ordered})
+
+
+def measure_among_others(arm, size, seed, setfit_steps):
+    """Run a cell in this process, which does others before and after; neither time nor memory counts."""
+    about = {"arm": arm, "size": size, "seed": seed, "date": datetime.now(UTC).date().isoformat(), "shared": True}
+    start = time.perf_counter()
+    try:
+        found = run_cell(arm, size, seed, setfit_steps)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the other cells go on
+        return {**about, "failed": f"{type(error).__name__}: {error}"[-500:]}
+    found["seconds"]["process"] = round(time.perf_counter() - start, 1)
+    return {**about, **found, "computed_on": machine.computed_on(), "peak_memory_gb": None}
+
+
+def run_together(grid, asked):
+    """Do cells in several processes at once, and begin none once the time is over."""
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+    until, waiting, running = time.monotonic() + 60 * asked.minutes, list(grid), set()
+    with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
+        while running or (waiting and time.monotonic() < until):
+            while waiting and len(running) < asked.jobs and time.monotonic() < until:
+                running.add(pool.submit(measure_among_others, *waiting.pop(0), asked.setfit_steps))
+            over, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in over:
+                yield future.result()
 
 
 def measure(arm, size, seed, setfit_steps):
@@ -262,7 +329,7 @@ def measure(arm, size, seed, setfit_steps):
     # SetFit's memory is that of its own process, not of the one that read the data for it.
     memory = {"peak_memory_gb": round(usage.ru_maxrss * 1024 / 1e9, 2), **found}["peak_memory_gb"]
     found["seconds"]["process"] = round(seconds, 1)
-    return {**about, **found, "peak_memory_gb": memory}
+    return {**about, **found, "computed_on": machine.computed_on(), "peak_memory_gb": memory}
 
 
 def summary(cells):
@@ -288,7 +355,7 @@ def _row(size, arm, of, groups):
         },
         "log_loss": round(statistics.mean(cell["log_loss"]["value"] for cell in of.values()), 4),
         "fit_seconds": round(statistics.median(seconds), 1) if seconds else None,
-        "peak_memory_gb": max(cell["peak_memory_gb"] for cell in of.values()),
+        "peak_memory_gb": max((cell["peak_memory_gb"] for cell in of.values() if cell["peak_memory_gb"]), default=None),
     }
     if len(values) > 1:
         row["accuracy"]["sd"] = round(statistics.stdev(values), 4)
@@ -359,7 +426,8 @@ def show(cells):
             of = row["time_to_accuracy"]
             words = f"stock's accuracy after {of['matinee_seconds']} s for {of['stock_seconds']} s ({of['n_reached']}/{of['n_seeds']})"
         seconds = f"{row['fit_seconds']:>9.1f}" if row["fit_seconds"] is not None else f"{'':>9}"
-        columns = f"{row['log_loss']:>8.4f}{seconds}{row['peak_memory_gb']:>6.2f}"
+        memory = f"{row['peak_memory_gb']:>6.2f}" if row["peak_memory_gb"] else f"{'':>6}"
+        columns = f"{row['log_loss']:>8.4f}{seconds}{memory}"
         print(f"{row['size']:>6} {row['arm']:<15}{row['n_seeds']:>5}  {spread:<24}{columns}  {words}")
     for key, cell in cells.items():
         if "failed" in cell:
@@ -375,6 +443,8 @@ def main():
     parser.add_argument("--again", action="store_true", help="measure cells anew that are stored already, or failed")
     parser.add_argument("--summary", action="store_true", help="print the table and measure nothing")
     parser.add_argument("--shared", action="store_true", help="the machine does other work too: times do not count")
+    parser.add_argument("--jobs", type=int, default=1, help="cells at once: neither times nor memory count then")
+    parser.add_argument("--minutes", type=float, default=24 * 60, help="with --jobs: no cell is begun after that")
     parser.add_argument("--setfit-steps", type=int, default=250, help="cap of SetFit's steps, 32 texts read in each")
     parser.add_argument("--cell", nargs=4, metavar=("ARM", "SIZE", "SEED", "RESULT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -384,13 +454,13 @@ def main():
         Path(result).write_text(json.dumps(found), encoding="utf-8")
         return
     grid = [(arm, size, seed) for seed in asked.seeds for size in asked.sizes for arm in asked.arms]
-    for arm, size, seed in [] if asked.summary else grid:
-        if key_of(arm, size, seed) in stored_cells() and not asked.again:
-            continue
-        cell = measure(arm, size, seed, asked.setfit_steps)
+    known = {} if asked.again else stored_cells()
+    grid = [cell for cell in grid if key_of(*cell) not in known and not asked.summary]
+    alone = (measure(*cell, asked.setfit_steps) for cell in grid)
+    for cell in alone if asked.jobs == 1 else run_together(grid, asked):
         keep({**cell, "shared": True} if asked.shared else cell)
         said = cell.get("failed") or f"{cell['accuracy']['value']:.4f} in {cell['seconds']['process']} s"
-        print(f"{key_of(arm, size, seed)}: {said}", flush=True)
+        print(f"{key_of(cell['arm'], cell['size'], cell['seed'])}: {said}", flush=True)
     show(stored_cells())
 
 

@@ -1,9 +1,10 @@
 """The flagship: 1,000 IMDB reviews, three seeds, scored on 2,000 others; with wall time and peak memory of each training.
 
-python benchmarks/imdb.py [--seeds 0 1 2] [--keep FOLDER]
+python benchmarks/imdb.py [--recipe imdb-minilm] [--seeds 0 1 2] [--keep FOLDER]
 
-Each seed is one `matinee train imdb --recipe recipes/imdb-minilm.yaml --seed S` in a process of its own, as `make demo`
-runs it. Data and weights are fetched beforehand, so downloads are not in the times.
+Each seed is one `matinee train imdb --recipe recipes/imdb-minilm.yaml --seed S` in a process of its own; `make demo` runs
+the recipe `imdb-minilm-quick` so. Data and weights are fetched beforehand, so downloads are not in the times. A seed is stored as
+soon as it is done, beside those of an earlier call.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
-from machine import store
+from machine import RESULTS, store
 from matinee.evaluation import read_predictions, score, temper
 
 ROOT = Path(__file__).resolve().parent.parent
 MATINEE = Path(sys.executable).parent / "matinee"
-TARGET_ACCURACY, TARGET_ECE, TARGET_SECONDS, TARGET_GB = 0.87, 0.03, 600, 4.0
+RECIPES = ("imdb-minilm", "imdb-minilm-quick")
+# Time and memory are bounded for the recipe that `make demo` runs.
+DEMO, TARGET_ACCURACY, TARGET_ECE, TARGET_SECONDS, TARGET_GB = "imdb-minilm-quick", 0.87, 0.03, 600, 4.0
 PREDICTORS = {"classifier": "test", "frozen_features": "frozen_features", "tfidf": "baseline"}
 
 
-def train(seed: int, folder: Path) -> dict[str, object]:
+def train(recipe: str, seed: int, folder: Path) -> dict[str, object]:
     """Train with one seed; return its scores, wall seconds and peak memory."""
-    arguments = ["train", "imdb", "--recipe", str(ROOT / "recipes" / "imdb-minilm.yaml"), "--seed", str(seed)]
+    arguments = ["train", "imdb", "--recipe", str(ROOT / "recipes" / f"{recipe}.yaml"), "--seed", str(seed)]
     start = time.perf_counter()
     process = subprocess.Popen([str(MATINEE), *arguments, "--run-dir", str(folder)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -58,7 +62,7 @@ def calibration(folder: Path) -> dict[str, object]:
     return {"temperature": temperature, "uncalibrated": score(before, only=["ece", "log_loss", "brier"])}
 
 
-def summary(runs: list[dict]) -> dict[str, object]:
+def summary(recipe: str, runs: list[dict]) -> dict[str, object]:
     """Return mean and range over the seeds, and whether the targets are met."""
     accuracy = {name: [run[name]["accuracy"]["value"] for run in runs] for name in PREDICTORS}
     return {
@@ -74,33 +78,60 @@ def summary(runs: list[dict]) -> dict[str, object]:
         },
         "seconds_median": statistics.median(run["seconds"] for run in runs),
         "peak_memory_gb_max": max(run["peak_memory_gb"] for run in runs),
-        "targets": {
-            f"mean accuracy at least {TARGET_ACCURACY}": statistics.mean(accuracy["classifier"]) >= TARGET_ACCURACY,
-            "every seed above the baseline's interval": all(
-                run["classifier"]["accuracy"]["value"] > run["tfidf"]["accuracy"]["high"] for run in runs
-            ),
-            f"mean calibration error at most {TARGET_ECE}": statistics.mean(
-                run["classifier"]["ece"]["value"] for run in runs
-            )
-            <= TARGET_ECE,
-            f"every training under {TARGET_SECONDS} s": all(run["seconds"] < TARGET_SECONDS for run in runs),
-            f"peak memory under {TARGET_GB:g} GB": all(run["peak_memory_gb"] < TARGET_GB for run in runs),
-        },
+        "targets": targets(recipe, runs, accuracy["classifier"]),
     }
+
+
+def targets(recipe: str, runs: list[dict], accuracy: list[float]) -> dict[str, bool]:
+    """Return which targets are met."""
+    ece = statistics.mean(run["classifier"]["ece"]["value"] for run in runs)
+    found = {
+        f"mean accuracy at least {TARGET_ACCURACY}": statistics.mean(accuracy) >= TARGET_ACCURACY,
+        "every seed above the baseline's interval": all(
+            run["classifier"]["accuracy"]["value"] > run["tfidf"]["accuracy"]["high"] for run in runs
+        ),
+        f"mean calibration error at most {TARGET_ECE}": ece <= TARGET_ECE,
+    }
+    if recipe == DEMO:
+        found[f"every training under {TARGET_SECONDS} s"] = all(run["seconds"] < TARGET_SECONDS for run in runs)
+        found[f"peak memory under {TARGET_GB:g} GB"] = all(run["peak_memory_gb"] < TARGET_GB for run in runs)
+    return found
 
 
 def main() -> None:
     """Fetch, train, print, store."""
     parser = argparse.ArgumentParser(description="Train the flagship with several seeds.")
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs are left, FOLDER/SEED each")
     given = parser.parse_args()
+    recipe = given.recipe
     subprocess.run([str(MATINEE), "fetch", "imdb", "minilm"], check=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        runs = [train(seed, (given.keep or Path(temporary)) / str(seed)) for seed in given.seeds]
-    found = summary(runs)
-    print(json.dumps(found, indent=2))
-    store("imdb-minilm", {"recipe": "imdb-minilm", "summary": found, "runs": runs})
+    runs: list[dict] = []
+    settings = hashed(recipe)
+    for seed in given.seeds:
+        with tempfile.TemporaryDirectory() as temporary:
+            run = train(recipe, seed, (given.keep or Path(temporary)) / str(seed))
+        others = [other for other in stored(recipe, settings) if other["seed"] != seed]
+        runs = sorted([*others, run], key=lambda of: of["seed"])
+        found = summary(recipe, runs)
+        store(recipe, {"recipe": recipe, "recipe_sha256": settings, "summary": found, "runs": runs})
+        print(
+            json.dumps({"seed": seed, "accuracy": run["classifier"]["accuracy"], "seconds": run["seconds"]}), flush=True
+        )
+    print(json.dumps(summary(recipe, runs), indent=2))
+
+
+def hashed(recipe: str) -> str:
+    """Return a hash of a recipe's file: runs of another one under the same name do not count."""
+    return sha256((ROOT / "recipes" / f"{recipe}.yaml").read_bytes()).hexdigest()[:16]
+
+
+def stored(recipe: str, settings: str) -> list[dict]:
+    """Return the runs of an earlier call."""
+    path = RESULTS / f"{recipe}.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return known["runs"] if known.get("recipe_sha256") == settings else []
 
 
 if __name__ == "__main__":

@@ -7,9 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from matinee.core.environment import describe_environment
+from matinee.core.environment import describe_environment, describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def computed_on() -> str:
+    """Return the name of the accelerator that torch sees, else of the processor."""
+    import torch
+
+    return str(torch.cuda.get_device_name() if torch.cuda.is_available() else describe_machine()["processor"])
 
 
 def store(name: str, figures: dict[str, Any]) -> Path:

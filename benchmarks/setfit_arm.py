@@ -29,15 +29,17 @@ def planned_steps(n_texts: int, most_steps: int) -> dict[str, int]:
 
 def build(encoder: str, max_length: int):
     """Return the encoder as sentence-transformers publishes it: mean pooling, vectors of length 1."""
+    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
     from setfit import SetFitModel
     from sklearn.linear_model import LogisticRegression
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     transformer = Transformer(encoder, max_seq_length=max_length)
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
-    body = SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu")
+    body = SentenceTransformer(modules=[transformer, pooling, Normalize()], device=device)
     return SetFitModel(model_body=body, model_head=LogisticRegression())
 
 

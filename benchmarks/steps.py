@@ -96,12 +96,10 @@ def matinee_steps(encoder, texts, labels, **settings):
     from matinee.core.schema import Layer, resolve
     from matinee.core.types import Dataset, Split
     from matinee.workflow.fitting import LocatedEncoder, Watch, fine_tune
-    from matinee.workflow.recipes import read_recipe
 
     equal = {"batch_size": BATCH_SIZE, "max_length": MAX_LENGTH, "learning_rate": LEARNING_RATE, "epochs": 1}
-    # The recipe freezes two layers. Here both sides train all of them.
-    equal = {**equal, "head": "random", "freeze": None}
-    resolved = resolve(read_recipe("imdb-minilm"), Layer({**equal, **settings}))
+    equal["head"] = "random"
+    resolved = resolve(Layer({"data": "imdb", **equal, **settings}))
     whole = Split([str(row) for row in range(len(texts))], list(texts), np.asarray(labels, dtype=np.int64))
     # Enough to keep a best epoch by; evaluations are not timed.
     few = whole.take(np.arange(min(16, len(texts))))

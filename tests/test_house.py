@@ -159,7 +159,13 @@ class TestRecipes:
     RECIPES = sorted((ROOT / "recipes").glob("*"))
 
     def test_how_many_there_are(self):
-        names = ["imdb-distilbert.yaml", "imdb-full.yaml", "imdb-minilm.yaml", "imdb-mpnet.yaml"]
+        names = [
+            "imdb-distilbert.yaml",
+            "imdb-full.yaml",
+            "imdb-minilm-quick.yaml",
+            "imdb-minilm.yaml",
+            "imdb-mpnet.yaml",
+        ]
         assert [path.name for path in self.RECIPES] == names
 
     @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -134,6 +134,10 @@ class TestReadings:
         assert all_ - some == pytest.approx(3 * 1000 * 3 * (1 - 2 / 3))
         assert readings(resolve(Layer({"freeze": "all"})), 1000, 200) == 1000 + 200 + 2 * 200
 
+    def test_r_drop_makes_two_passes(self):
+        once, twice = (readings(resolve(Layer({"r_drop": weight, "freeze": 3})), 1000, 200) for weight in (0, 1))
+        assert twice - once == pytest.approx(3 * 1000 * 3 / 2)
+
     def test_of_many_texts_the_head_reads_a_sample_and_epochs_are_evaluated_within(self):
         settings = resolve(Layer({"epochs": 2}))
         assert readings(settings, 22_000, 1000) == 5000 + 1000 + 2 * 3 * 22_000 + 11 * 1000 + 2 * 1000

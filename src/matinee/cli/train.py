@@ -16,7 +16,7 @@ from matinee.cli.options import SettingsCommand, given, settings_options
 @click.option(
     "--recipe",
     metavar="FILE",
-    help="YAML file of settings, or imdb-minilm, imdb-mpnet, imdb-distilbert or imdb-full; flags win over it.",
+    help="YAML file of settings, or imdb-minilm, imdb-minilm-quick, imdb-mpnet, imdb-distilbert or imdb-full; flags win over it.",
 )
 @click.option("--run-dir", metavar="DIR", help="Run folder to make. [default: runs/DATA-ENCODER-TIME]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the run folder.")

@@ -160,12 +160,13 @@ def readings(settings: Settings, n_train: int, n_validation: int, n_test: int = 
 
 
 def _trained(settings: Settings) -> float:
-    """Return the readings that a text in training is worth: frozen layers have no backward pass."""
+    """Return the readings that a text in training is worth: frozen layers have no backward pass, R-Drop makes two passes."""
+    n_passes = 2 if settings.training.r_drop else 1
     freeze, layers = settings.training.freeze, settings.model.layers or _LAYERS.get(settings.model.encoder)
     if freeze is None or not freeze.isdigit() or layers is None:
-        return _TRAINED
+        return n_passes * _TRAINED
     share = min(int(freeze) / layers, 1.0)
-    return (1 - share) * _TRAINED + share
+    return n_passes * (1 - share) * _TRAINED + share
 
 
 def _setting_of(row: Mapping[str, Any]) -> tuple[str, int]:
