@@ -14,7 +14,7 @@ Nothing but the classifier is made: no baseline beside it, no report.
 All cells are scored on the same 2,000 reviews, a contiguous block that no seed changes. Cells of one size and seed learn from
 the same reviews, drawn by matinee's own loader; `train_fingerprint` shows it. Beside `size` labels each may use `size / 5`
 more to validate by: matinee chooses its epoch and a temperature with them, tf-idf, NB-weighted and frozen features a temperature, the
-stock way and SetFit nothing. matinee and frozen features read 384 tokens of a review from both its ends, as the recipe says,
+stock way and SetFit nothing. matinee and frozen features read as many tokens of a review as the recipe says, from both its ends,
 stock and SetFit the first 256, as people use them; SetFit's steps are capped (`--setfit-steps`), at 200 labels already. The arm
 `matinee-within` has no more labels than the others: it learns from four fifths of
 `size` and validates by the rest.
@@ -258,15 +258,26 @@ def setfit_python():
 # -- the grid ---------------------------------------------------------------------------------------------------------
 
 
+def settings_hash(arm):
+    """Return a hash of what an arm's recipe says: cells of another recipe under the same name are measured anew."""
+    from matinee.core.schema import Layer, resolve
+    from matinee.workflow.recipes import read_recipe
+
+    recipe = recipe_of(arm)
+    return machine.settings_hash(resolve(*([read_recipe(recipe)] if recipe else []), Layer(settings_of(arm))))
+
+
 def key_of(arm, size, seed):
     """Return what a cell is stored under."""
     return f"{arm}/{size}/{seed}"
 
 
 def stored_cells():
-    """Return the cells measured so far."""
+    """Return the cells measured so far, with the settings that their arms have now."""
     path = machine.RESULTS / "accuracy.json"
-    return json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else {}
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else {}
+    current = {arm: settings_hash(arm) for arm in {cell["arm"] for cell in cells.values()}}
+    return {key: cell for key, cell in cells.items() if cell["settings_hash"] == current[cell["arm"]]}
 
 
 def keep(cell):
@@ -274,6 +285,7 @@ def keep(cell):
     from filelock import FileLock
 
     with FileLock(machine.RESULTS / ".accuracy.lock"):
+        cell = {**cell, "settings_hash": settings_hash(cell["arm"])}
         cells = {**stored_cells(), key_of(cell["arm"], cell["size"], cell["seed"]): cell}
         ordered = dict(
             sorted(cells.items(), key=lambda item: (item[1]["size"], ARMS.index(item[1]["arm"]), item[1]["seed"]))

@@ -18,17 +18,18 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
-from machine import RESULTS, store
+from machine import RESULTS, settings_hash, store
+from matinee.core.schema import resolve
 from matinee.evaluation import read_predictions, score, temper
+from matinee.workflow.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 MATINEE = Path(sys.executable).parent / "matinee"
 RECIPES = ("imdb-minilm", "imdb-minilm-quick")
-# Time and memory are bounded for the recipe that `make demo` runs.
-DEMO, TARGET_ACCURACY, TARGET_ECE, TARGET_SECONDS, TARGET_GB = "imdb-minilm-quick", 0.87, 0.03, 600, 4.0
+# Time and memory are goals for what `make demo` runs, the second recipe; the first is held against them too.
+TARGET_ACCURACY, TARGET_ECE, TARGET_SECONDS, TARGET_GB = 0.87, 0.03, 600, 4.0
 PREDICTORS = {"classifier": "test", "frozen_features": "frozen_features", "tfidf": "baseline"}
 
 
@@ -62,7 +63,7 @@ def calibration(folder: Path) -> dict[str, object]:
     return {"temperature": temperature, "uncalibrated": score(before, only=["ece", "log_loss", "brier"])}
 
 
-def summary(recipe: str, runs: list[dict]) -> dict[str, object]:
+def summary(runs: list[dict]) -> dict[str, object]:
     """Return mean and range over the seeds, and whether the targets are met."""
     accuracy = {name: [run[name]["accuracy"]["value"] for run in runs] for name in PREDICTORS}
     return {
@@ -78,11 +79,11 @@ def summary(recipe: str, runs: list[dict]) -> dict[str, object]:
         },
         "seconds_median": statistics.median(run["seconds"] for run in runs),
         "peak_memory_gb_max": max(run["peak_memory_gb"] for run in runs),
-        "targets": targets(recipe, runs, accuracy["classifier"]),
+        "targets": targets(runs, accuracy["classifier"]),
     }
 
 
-def targets(recipe: str, runs: list[dict], accuracy: list[float]) -> dict[str, bool]:
+def targets(runs: list[dict], accuracy: list[float]) -> dict[str, bool]:
     """Return which targets are met."""
     ece = statistics.mean(run["classifier"]["ece"]["value"] for run in runs)
     found = {
@@ -92,9 +93,8 @@ def targets(recipe: str, runs: list[dict], accuracy: list[float]) -> dict[str, b
         ),
         f"mean calibration error at most {TARGET_ECE}": ece <= TARGET_ECE,
     }
-    if recipe == DEMO:
-        found[f"every training under {TARGET_SECONDS} s"] = all(run["seconds"] < TARGET_SECONDS for run in runs)
-        found[f"peak memory under {TARGET_GB:g} GB"] = all(run["peak_memory_gb"] < TARGET_GB for run in runs)
+    found[f"every training under {TARGET_SECONDS} s"] = all(run["seconds"] < TARGET_SECONDS for run in runs)
+    found[f"peak memory under {TARGET_GB:g} GB"] = all(run["peak_memory_gb"] < TARGET_GB for run in runs)
     return found
 
 
@@ -108,30 +108,30 @@ def main() -> None:
     recipe = given.recipe
     subprocess.run([str(MATINEE), "fetch", "imdb", "minilm"], check=True)
     runs: list[dict] = []
-    settings = hashed(recipe)
+    settings = settings_of(recipe)
     for seed in given.seeds:
         with tempfile.TemporaryDirectory() as temporary:
             run = train(recipe, seed, (given.keep or Path(temporary)) / str(seed))
         others = [other for other in stored(recipe, settings) if other["seed"] != seed]
         runs = sorted([*others, run], key=lambda of: of["seed"])
-        found = summary(recipe, runs)
-        store(recipe, {"recipe": recipe, "recipe_sha256": settings, "summary": found, "runs": runs})
+        found = summary(runs)
+        store(recipe, {"recipe": recipe, "settings_hash": settings, "summary": found, "runs": runs})
         print(
             json.dumps({"seed": seed, "accuracy": run["classifier"]["accuracy"], "seconds": run["seconds"]}), flush=True
         )
-    print(json.dumps(summary(recipe, runs), indent=2))
+    print(json.dumps(summary(runs), indent=2))
 
 
-def hashed(recipe: str) -> str:
-    """Return a hash of a recipe's file: runs of another one under the same name do not count."""
-    return sha256((ROOT / "recipes" / f"{recipe}.yaml").read_bytes()).hexdigest()[:16]
+def settings_of(recipe: str) -> str:
+    """Return a hash of what a recipe says: runs of another one under the same name do not count."""
+    return settings_hash(resolve(read_recipe(str(ROOT / "recipes" / f"{recipe}.yaml"))))
 
 
 def stored(recipe: str, settings: str) -> list[dict]:
     """Return the runs of an earlier call."""
     path = RESULTS / f"{recipe}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return known["runs"] if known.get("recipe_sha256") == settings else []
+    return known["runs"] if known.get("settings_hash") == settings else []
 
 
 if __name__ == "__main__":

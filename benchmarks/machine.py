@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,11 @@ def computed_on() -> str:
     import torch
 
     return str(torch.cuda.get_device_name() if torch.cuda.is_available() else describe_machine()["processor"])
+
+
+def settings_hash(settings: Any) -> str:
+    """Return what tells results of one recipe from those of another under the same name: a hash of all resolved settings."""
+    return sha256(json.dumps(asdict(settings), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def store(name: str, figures: dict[str, Any]) -> Path:

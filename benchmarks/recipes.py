@@ -147,7 +147,7 @@ def measure(name, fold, seed):
         found = _measured(RECIPES[name], fold, seed)
     except Exception as error:  # noqa: BLE001 - the other runs go on
         return {**about, "failed": f"{type(error).__name__}: {error}"[:300]}
-    return {**about, **found, "seconds": round(time.perf_counter() - start, 1)}
+    return {**about, "settings": {**BASE, **RECIPES[name]}, **found, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def _measured(changes, fold, seed):
@@ -192,11 +192,15 @@ def begin(threads):
 
 
 def stored():
-    """Return the runs of results/recipes.json, and those of a call that was cut off."""
+    """Return the runs of results/recipes.json, and those of a call that was cut off, with the settings that recipes have now."""
     path = machine.RESULTS / "recipes.json"
-    kept = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"runs": []}
+    runs = [{**run, "settings": {**kept["base"], **kept["changes"][run["recipe"]]}} for run in kept["runs"]]
     log = log_path()
-    return kept + ([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else [])
+    runs += [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    return [
+        run for run in runs if "failed" not in run and run["settings"] == {**BASE, **RECIPES.get(run["recipe"], {})}
+    ]
 
 
 def log_path():
@@ -282,7 +286,9 @@ def main():
     asked = parser.parse_args()
     if not asked.summary:
         work(asked)
-    runs = [run for run in {key(run): run for run in stored()}.values() if "failed" not in run]
+    unstored = ("settings", "seconds")
+    latest = {key(run): {name: of for name, of in run.items() if name not in unstored} for run in stored()}
+    runs = list(latest.values())
     runs.sort(key=lambda run: (list(RECIPES).index(run["recipe"]), run["fold"], run["seed"]))
     rows = summary(runs)
     about = {"computed_on": machine.computed_on(), "base": BASE, "changes": RECIPES}

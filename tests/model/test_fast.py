@@ -23,6 +23,16 @@ def inputs(n_texts, n_heads, n_tokens, width, seed=0):
     return [torch.randn(n_texts, n_heads, n_tokens, width, generator=generator).requires_grad_() for _ in range(3)]
 
 
+def test_torch_s_kernels_are_left_alone_where_they_are_asked_for():
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    model = MeanPooledClassifier(AutoModel.from_config(config), 2, 0.1, "mean")
+    with fast_kernels(model, "bf16", "torch") as chosen:
+        assert chosen == []
+        assert not any(isinstance(module, ByteDropout) for module in model.modules())
+    with fast_kernels(model, "bf16") as chosen:
+        assert "byte-drawn dropout" in chosen
+
+
 @settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 12), st.integers(1, 8), st.integers(1, 4), st.booleans())
 def test_attention_and_its_gradients_are_torch_s(n_texts, n_heads, n_tokens, width, per_chunk, masked):

@@ -54,10 +54,11 @@ def test_other_weights_texts_numbers_or_layers_are_other_features(model, ids, ti
         feature_key(model, changed, 0, "fp32", None),
         feature_key(model, ids[1:], 0, "fp32", None),
         feature_key(model, ids, 0, "bf16", None),
+        feature_key(model, ids, 0, "fp32", None, "torch"),
     }
     with torch.no_grad():
         next(model.parameters())[0, 0] += 1e-3
-    assert len(keys | {feature_key(model, ids, 0, "fp32", None)}) == 6
+    assert len(keys | {feature_key(model, ids, 0, "fp32", None)}) == 7
 
 
 def test_nobody_can_change_what_the_next_one_reads(tmp_path):

@@ -31,7 +31,7 @@ def classifier(kind, pooling="mean", n_dropouts=1, **values):
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     none = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"), 0.0)
     config = AutoConfig.for_model(
-        kind, vocab_size=50, max_position_embeddings=40, pad_token_id=PAD, **{**none, **sizes, **values}
+        kind, vocab_size=50, max_position_embeddings=20, pad_token_id=PAD, **{**none, **sizes, **values}
     )
     model = MeanPooledClassifier(AutoModel.from_config(config), 3, 0.0, pooling, n_dropouts)
     with torch.no_grad():

@@ -20,17 +20,20 @@ _INTERFACED = {"bert", "distilbert", "roberta", "xlm-roberta", "camembert", "ele
 
 
 @contextmanager
-def fast_kernels(model: Any, precision: str) -> Iterator[list[str]]:
+def fast_kernels(model: Any, precision: str, kernels: str = "auto") -> Iterator[list[str]]:
     """Have `model` computed as it is fastest: by our own kernels on a CPU, without padding on an accelerator in bf16.
 
     Args:
         model: A classifier; it is changed, and as it was after the block.
         precision: `"fp32"` or `"bf16"`.
+        kernels: `"torch"` leaves all to torch, and pads.
 
     Yields:
         What was chosen, a few words each; empty where nothing is done.
     """
-    if next(model.parameters()).device.type == "cpu":
+    if kernels == "torch":
+        yield []
+    elif next(model.parameters()).device.type == "cpu":
         with _own_kernels(model, precision) as chosen:
             yield chosen
     elif packing_pays(model, precision):

@@ -104,6 +104,7 @@ def feature_key(
     pad_id: int,
     precision: str,
     windows: Windows | None,
+    kernels: str = "auto",
 ) -> str:
     """Return a digest of all that frozen features depend on: weights but the head's, texts, and how both are computed.
 
@@ -112,7 +113,7 @@ def feature_key(
     digest = blake2b(digest_size=20)
     device = next(model.parameters()).device.type
     digest.update(
-        f"{type(model.encoder).__name__} {pad_id} {precision} {windows} {device} {torch.get_num_threads()}".encode()
+        f"{type(model.encoder).__name__} {pad_id} {precision} {windows} {device} {torch.get_num_threads()} {kernels}".encode()
     )
     for name, weight in sorted(model.state_dict().items()):
         if not name.startswith("head."):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from matinee.tokens.windows import Windows
 
 
+_READING = "Reading with the frozen encoder"
+
+
 def frozen_features(
     model: MeanPooledClassifier,
     ids: Sequence[NDArray[np.int32]],
@@ -33,6 +36,7 @@ def frozen_features(
     precision: str,
     windows: Windows | None = None,
     cache: FeatureCache | None = None,
+    kernels: str = "auto",
 ) -> NDArray[np.float32]:
     """Return the pooled vector of each text, the mean of its windows' where it has several, in the order given.
 
@@ -44,10 +48,12 @@ def frozen_features(
 
     def compute() -> NDArray[np.float32]:
         inputs, counts = all_windows(ids, windows)
-        features = run_batches(model, model.features, inputs, pad_id, precision, "Reading with the frozen encoder")
+        features = run_batches(model, model.features, inputs, pad_id, precision, _READING, kernels)
         return pool_features(features, counts)
 
-    return compute() if cache is None else cache.get(feature_key(model, ids, pad_id, precision, windows), compute)
+    return (
+        compute() if cache is None else cache.get(feature_key(model, ids, pad_id, precision, windows, kernels), compute)
+    )
 
 
 def run_batches(
@@ -57,10 +63,11 @@ def run_batches(
     pad_id: int,
     precision: str,
     description: str,
+    kernels: str = "auto",
 ) -> NDArray[np.float32]:
     """Run `batch_rows` over all texts under a progress bar of its own."""
     with progress(description, len(ids), "texts") as bar:
-        return batch_rows(model, compute, ids, pad_id, precision, bar.update)
+        return batch_rows(model, compute, ids, pad_id, precision, bar.update, kernels)
 
 
 def batch_rows(
@@ -70,6 +77,7 @@ def batch_rows(
     pad_id: int,
     precision: str,
     done: Callable[[int], None],
+    kernels: str = "auto",
 ) -> NDArray[np.float32]:
     """Run `compute(input_ids, attention_mask)` over all texts without gradients and dropout, in batches of like length.
 
@@ -80,6 +88,7 @@ def batch_rows(
         pad_id: What batches are filled up with.
         precision: `"fp32"` or `"bf16"`.
         done: Told how many texts are computed, after each batch.
+        kernels: As in `fast_kernels`.
 
     Returns:
         One row per text, in the order given, shape (n_texts, whatever `compute` returns per text).
@@ -90,7 +99,7 @@ def batch_rows(
     was_training, n_done = model.training, 0
     model.eval()
     try:
-        with torch.inference_mode(), fast_kernels(model, precision), autocast(device, precision):
+        with torch.inference_mode(), fast_kernels(model, precision, kernels), autocast(device, precision):
             for batch in length_batches(lengths):
                 padded = pad([ids[i] for i in batch], pad_id, multiple=LENGTH_STEP, at_most=max(lengths))
                 output = compute(*(torch.from_numpy(part).to(device) for part in padded)).float().cpu().numpy()

@@ -77,7 +77,7 @@ def n_frozen_layers(how: str | None, n_layers: int) -> int:
 
 
 def lower_states(
-    model: Any, n_frozen: int, ids: Sequence[NDArray[np.int32]], pad_id: int, precision: str
+    model: Any, n_frozen: int, ids: Sequence[NDArray[np.int32]], pad_id: int, precision: str, kernels: str = "auto"
 ) -> list[Tensor]:
     """Return what the frozen layers put out for each text.
 
@@ -93,7 +93,7 @@ def lower_states(
     with (
         torch.no_grad(),
         _caught(model, n_frozen) as run,
-        fast_kernels(model, precision),
+        fast_kernels(model, precision, kernels),
         autocast(device, precision),
         progress("Reading with the frozen layers", len(ids), "texts") as bar,
     ):

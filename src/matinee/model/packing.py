@@ -127,6 +127,8 @@ def packed_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return padded
+    if dropout:
+        raise NotImplementedError("attention of packed texts has no dropout")
     query, key, value = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))
     return attend(query, key, value, cu_seq_lens_q, max_length_q).unsqueeze(0), None
 

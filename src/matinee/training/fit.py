@@ -157,7 +157,7 @@ def fit(
         if settings.gradient_checkpointing:
             stack.enter_context(recomputed_activations(model))
         train, validation = _freeze(model, train, validation, settings, pad_id, precision, stack)
-        kernels = stack.enter_context(fast_kernels(model, precision)) if settings.kernels == "auto" else []
+        kernels = stack.enter_context(fast_kernels(model, precision, settings.kernels))
         where = f"Computing on {next(model.parameters()).device.type} in {precision}"
         logger.info(", ".join([where, f"{torch.get_num_threads()} threads", "fused AdamW", *kernels]))
         start = _weights_of(model) if start_is_candidate else {}
@@ -285,17 +285,20 @@ def _freeze(
         logger.info(f"Frozen layers are computed anew in each epoch: their states would take {n_bytes / 1e9:.0f} GB")
         return train, validation
     train, validation = (
-        replace(split, states=_states(model, n_frozen, split, pad_id, precision)) for split in (train, validation)
+        replace(split, states=_states(model, n_frozen, split, pad_id, precision, settings.kernels))
+        for split in (train, validation)
     )
     stack.enter_context(upper_layers_only(model, n_frozen))
     logger.info(f"{n_frozen} layers are frozen; their states ({n_bytes / 1e6:,.0f} MB) serve all epochs")
     return train, validation
 
 
-def _states(model: nn.Module, n_frozen: int, split: TokenizedSplit, pad_id: int, precision: str) -> list[Tensor]:
+def _states(
+    model: nn.Module, n_frozen: int, split: TokenizedSplit, pad_id: int, precision: str, kernels: str
+) -> list[Tensor]:
     """Return what the frozen layers put out for each text; windows stay laid end to end."""
     inputs, counts = all_windows(split.ids, split.windows)
-    states = iter(lower_states(model, n_frozen, inputs, pad_id, precision))
+    states = iter(lower_states(model, n_frozen, inputs, pad_id, precision, kernels))
     return [torch.cat([next(states) for _ in range(n)]) for n in counts]
 
 

@@ -70,6 +70,7 @@ def start_head(
     seed: int,
     windows: Windows | None = None,
     cache: FeatureCache | None = None,
+    kernels: str = "auto",
 ) -> FrozenEncoder:
     """Fit the head on the frozen features of the train split and put it into `model`.
 
@@ -83,8 +84,11 @@ def start_head(
         windows: How long texts were laid out in windows; None where they were truncated. The head is fitted on the mean
             of a text's windows, for which it says the same as the mean of what it says of each.
         cache: Where features are kept from one training to the next; None: nowhere.
+        kernels: As the setting of that name.
     """
-    features = {name: frozen_features(model, ids, pad_id, precision, windows, cache) for name, ids in splits.items()}
+    features = {
+        name: frozen_features(model, ids, pad_id, precision, windows, cache, kernels) for name, ids in splits.items()
+    }
     head = fit_scaled_head(features["train"], labels, model.head.out_features, _STRENGTHS, seed=seed)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(head.weight))

@@ -85,7 +85,9 @@ class Update:
         return loss if torch.isfinite(loss) else self.again_in_fp32(f"loss is {loss.item():g}")
 
     def again_in_fp32(self, what: str) -> Tensor:
-        """Compute all batches so far once more, in fp32, with the same dropout; return the last one's share of the loss.
+        """Compute all batches so far once more, in fp32; return the last one's share of the loss.
+
+        The random numbers are the same, and with them the dropout, unless texts were packed: in fp32 they are padded.
 
         Args:
             what: What is wrong, for a person.

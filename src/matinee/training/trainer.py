@@ -208,7 +208,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
         logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
         # They stay on the device until there is an evaluation: fetched now, a GPU would have to be waited for.
-        self._seen.append((logits[0, 0].detach().float(), labels))
+        self._seen.append((logits[0, 0].detach().float().clone(), labels))
         loss = self.objective(logits, labels, soft) / (num_items_in_batch / len(labels))
         return (loss, passes[0]) if return_outputs else loss
 

@@ -293,6 +293,7 @@ def fine_tune(
                 seed=seed,
                 windows=windows,
                 cache=cache,
+                kernels=settings.training.kernels,
             )
     transformers.set_seed(seed)
     with watch.stage("tokenising"):
