@@ -260,11 +260,13 @@ def _said_of_the_demo(quick, best):
     """Return what README says of the recipe that `make demo` runs, with its one seed."""
     (run,) = quick["runs"]
     (same,) = [other for other in best["runs"] if other["seed"] == run["seed"]]
-    return (
-        f"{run['seconds'] / 60:.0f} minutes, {run['peak_memory_gb']:.1f} GB, "
-        f"accuracy {run['classifier']['accuracy']['value']:.3f} (one seed; "
-        f"`imdb-minilm` with the same seed has {same['classifier']['accuracy']['value']:.3f})",
-    )
+    return [
+        (
+            f"{run['seconds'] / 60:.0f} minutes, {run['peak_memory_gb']:.1f} GB, "
+            f"accuracy {run['classifier']['accuracy']['value']:.3f} (one seed; "
+            f"`imdb-minilm` with the same seed has {same['classifier']['accuracy']['value']:.3f})"
+        )
+    ]
 
 
 def _said_of_answers(found):
