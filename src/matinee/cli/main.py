@@ -29,21 +29,28 @@ from matinee.cli.search import search
 from matinee.cli.serve import serve
 from matinee.cli.stress import stress
 from matinee.cli.train import train
-from matinee.core.errors import MatineeError
+from matinee.core.errors import InterruptedTrainingError, MatineeError, SettingsError
+from matinee.core.ranks import is_helper, rank, refuse_several
 
 INTERRUPTED = 130
+
+# What torchrun and Accelerate may start in several processes.
+_TOGETHER = {"train", "distill"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="matinee")
 @terminal.shared_options
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Fine-tune a small pretrained encoder into a text classifier, and learn honestly how good it is.
 
     \b
       matinee train imdb --train-size 1000 --test-size 2000
       matinee predict runs/… "A film to fall asleep in."
     """
+    if context.invoked_subcommand not in _TOGETHER:
+        refuse_several(f"matinee {context.invoked_subcommand}")
 
 
 for command in (
@@ -87,14 +94,15 @@ def run(arguments: list[str]) -> int:
         return 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "matinee"
-        return _fail(f"{_one_line(error.format_message())} (see `{where} --help`)", 2)
+        return _fail(f"{_one_line(error.format_message())} (see `{where} --help`)", 2, said=is_helper())
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted.", INTERRUPTED)
     except BrokenPipeError:  # `matinee predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MatineeError, click.ClickException) as error:
-        return _fail(_one_line(str(error) or error.__class__.__name__), getattr(error, "exit_code", 2))
+        said = is_helper() and isinstance(error, (SettingsError, InterruptedTrainingError))
+        return _fail(_one_line(str(error) or error.__class__.__name__), getattr(error, "exit_code", 2), said=said)
     except OSError as error:
         return _fail(_one_line(f"{error.strerror or error}: {error.filename or 'no file named'}"), 2)
     except Exception as error:  # noqa: BLE001 - the last resort: nobody shall see a bare traceback
@@ -103,10 +111,12 @@ def run(arguments: list[str]) -> int:
         )
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, *, said: bool = False) -> int:
+    """Print an error, unless the first of several processes says it; return the exit code."""
     if terminal.debug():
         traceback.print_exc()
-    terminal.say_error(message)
+    if not said:
+        terminal.say_error(f"process {rank()}: {message}" if is_helper() else message)
     return code
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from matinee.core.progress import install_display
+from matinee.core.ranks import is_helper
 from matinee.core.wording import duration_in_words
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def _start() -> None:
     root = logging.getLogger("matinee")
     root.handlers = [_StderrHandler()]
     root.setLevel(logging.DEBUG if _state["debug"] else logging.WARNING if _state["quiet"] else logging.INFO)
+    if is_helper():
+        root.setLevel(logging.ERROR)  # the first process says it all
     root.propagate = False
-    install_display(None if _state["quiet"] else _display)
+    install_display(None if _state["quiet"] or is_helper() else _display)
 
 
 def say_error(message: str) -> None:

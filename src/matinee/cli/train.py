@@ -44,6 +44,9 @@ def train(
       matinee train reviews.csv
       matinee train imdb --train-size 1000 --test-size 2000 --run-dir runs/imdb
       matinee train --resume runs/imdb
+      torchrun --nproc-per-node 4 -m matinee train imdb
+
+    With torchrun or accelerate launch, several processes train together (several GPUs or machines): docs/scale.md.
     """
     from matinee.core.schema import from_flags
     from matinee.workflow import resume

@@ -128,7 +128,7 @@ class TrainingSettings:
     """Passes over the training texts."""
 
     batch_size: Annotated[int, Between(1, 4096)] = 16
-    """Texts per training step."""
+    """Texts per training step; of several processes, over all of them."""
 
     gradient_accumulation: Annotated[int, Between(1, 1024)] = 1
     """Batches whose gradients are added up before each step."""
@@ -218,7 +218,7 @@ class TrainingSettings:
     """What computes dropout and attention in training: `auto` takes matinee's own where they are faster (on a CPU) and leaves out all padding (on a GPU in bf16), `torch` leaves all to torch and pads."""
 
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
-    """Seed of the training sample, the head, the order of the texts and dropout."""
+    """Seed of the training sample, the head, the order of the texts and dropout; the number of processes changes dropout alone."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,15 @@ from transformers.trainer_callback import ExportableState
 
 from matinee.core.errors import InterruptedTrainingError, StorageError
 from matinee.core.files import check_reachable, why_away
+from matinee.core.ranks import is_helper, world_size
 from matinee.training.estimate import announce
+from matinee.training.processes import any_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
+
+    import torch
 
     from matinee.core.progress import Bar
     from matinee.core.run import RunFolder
@@ -231,7 +235,8 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Move the bar."""
         now, update = time.perf_counter(), self.trainer.update
-        self.n_texts += sum(len(batch["labels"]) for batch in update.batches)
+        # The other processes' shares are as large as this one's, but for a text.
+        self.n_texts += sum(len(batch["labels"]) for batch in update.batches) * world_size()
         # Tokens are counted on the device and fetched now and then: a GPU would have to be waited for.
         seconds, tokens = self.unseen
         tokens = sum((batch["attention_mask"].sum() for batch in update.batches), start=tokens)
@@ -239,7 +244,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         if now - self.shown < _SECONDS_BETWEEN_UPDATES and state.global_step < state.max_steps:
             return
         self.shown = now
-        seconds, tokens, self.unseen = self.unseen[0], int(self.unseen[1]), (0.0, 0)
+        seconds, tokens, self.unseen = self.unseen[0], int(self.unseen[1]) * world_size(), (0.0, 0)
         self.trainer.pace.add("training", seconds, tokens)
         self.seconds, self.n_tokens = self.seconds + seconds, self.n_tokens + tokens
         left = sum(self.work.left(state.epoch, self.trainer.pace).values())
@@ -263,11 +268,17 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
 class StopCallback(TrainerCallback):  # type: ignore[misc]
     """Ctrl-C finishes the step under way, saves a checkpoint, and stops; a second Ctrl-C stops at once.
 
-    Use as a context manager around training. Signals reach the main thread only; elsewhere nothing is installed.
+    Use as a context manager around training. Signals reach the main thread only; elsewhere nothing is installed. Of several
+    processes each hears the signal when it does: they agree after each step, so that all stop after the same one.
+
+    Args:
+        run: To say how to go on.
+        device: What the processes compute on.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, device: torch.device | str = "cpu") -> None:
         self.run = run
+        self.device = device
         self.asked = False
         self._previous: Any = None
 
@@ -282,7 +293,8 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Have the state saved now. At the last step of an epoch, or of all, the Trainer saves by itself, after evaluating."""
-        if self.asked and state.epoch != int(state.epoch) and state.global_step < state.max_steps:
+        asked = any_process(self.asked, self.device)
+        if asked and state.epoch != int(state.epoch) and state.global_step < state.max_steps:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -290,8 +302,8 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
         self.raise_if_asked(state)
 
     def raise_if_asked(self, state: Any) -> None:
-        """Raise InterruptedTrainingError if Ctrl-C was pressed."""
-        if self.asked:
+        """Raise InterruptedTrainingError if Ctrl-C was pressed; to be called by all processes."""
+        if any_process(self.asked, self.device):
             raise InterruptedTrainingError(
                 f"Stopped at step {state.global_step} of {state.max_steps}; the state is saved. "
                 f"Continue with `matinee train --resume {self.run.path}`."
@@ -301,4 +313,5 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        logger.warning("Stopping after this step and saving the state (Ctrl-C again: at once).")
+        if not is_helper():
+            logger.warning("Stopping after this step and saving the state (Ctrl-C again: at once).")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from matinee.core.ranks import world_size
 from matinee.core.wording import duration_in_words
 from matinee.training.evaluations import Evaluations
 from matinee.training.recovery import full_precision, random_state, set_random_state
@@ -134,7 +135,7 @@ def _measure(trainer: FineTuner, n_samples: int) -> None:
     _add_gradients(trainer, _batch(trainer, samples[0][:_WARM_UP]))
     batches = [_batch(trainer, rows) for rows in samples]
     for batch in batches:
-        with trainer.pace.measured("training", n_tokens(batch)):
+        with trainer.pace.measured("training", n_tokens(batch) * world_size()):
             _add_gradients(trainer, batch)
         trainer.pace.add("training", each_step, 0)
     if trainer.args.bf16:

@@ -58,6 +58,11 @@ class Evaluations:
         before = max((mark for mark in self.within_epoch if mark < here), default=0)
         return min(here * self.texts_per_step, self.texts) - before * self.texts_per_step
 
+    def n_texts_of_step(self, step: int) -> int:
+        """Return how many texts are learned from in a step, counted from 1: fewer in the last one of an epoch."""
+        before = (self._in_epoch(step) - 1) * self.texts_per_step
+        return min(self.texts_per_step, self.texts - before)
+
     def n_left(self, epochs: float, epoch: float) -> int:
         """Return how many evaluations there still are.
 

@@ -12,11 +12,14 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from matinee.core.environment import describe_machine
+from matinee.core.errors import RunError
 from matinee.core.files import patiently, storage_errors
 from matinee.core.progress import progress
+from matinee.core.ranks import check_shares, is_helper, world_size
 from matinee.evaluation import METRICS
 from matinee.model.fast import fast_kernels
 from matinee.model.freezing import freeze, lower_states, states_bytes, upper_layers_only
+from matinee.model.precision import best_device, choose_precision
 from matinee.model.quiet import quiet_transformers
 from matinee.tokens.windows import all_windows, split_windows
 from matinee.training.augmented import AugmentedSplit, labelled_item
@@ -35,6 +38,7 @@ from matinee.training.callbacks import (
 from matinee.training.checkpoints import is_finished, latest_checkpoint, load_weights
 from matinee.training.estimate import Work
 from matinee.training.evaluations import Evaluations
+from matinee.training.processes import hand_out, lost_processes, shared_cores, tasks
 from matinee.training.recovery import memory_errors, recomputed_activations
 from matinee.training.selection import check_selection, logged_name, n_counted
 from matinee.training.trainer import (
@@ -149,57 +153,135 @@ def fit(
         TrainingError: The loss is no longer a number, or memory is short for a single text.
     """
     check_selection(settings.selection_metric, validation.labels, label_names)
+    check_shares(settings.batch_size)
     checkpoint = latest_checkpoint(run.checkpoints)
+    task = Task(
+        model,
+        train,
+        validation,
+        settings,
+        label_names,
+        pad_id,
+        precision,
+        run,
+        checkpoint,
+        throwaway,
+        start_is_candidate,
+    )
+    if checkpoint is None or not is_finished(checkpoint):
+        device = next(model.parameters()).device
+        model.cpu()  # tensors of one accelerator mean nothing to a process with another
+        hand_out(task)
+        model.to(device)
+    told = [] if each_epoch is None else [EachEpochCallback(each_epoch)]
+    again = f"Continue with `matinee train --resume {run.path}`: from the last checkpoint."
+    with shared_cores(), lost_processes(again):
+        state = _carry_out(task, told, trackers, to_predict)
+    history = history_rows(state.log_history)
+    return FitResult(history, _epoch_of(state.best_global_step, history), state.global_step)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What each of the processes that train together has to know; the attributes are what `fit` is given.
+
+    Attributes:
+        checkpoint: To go on from; None: from the start.
+    """
+
+    model: nn.Module
+    train: TokenizedSplit | AugmentedSplit
+    validation: TokenizedSplit
+    settings: TrainingSettings
+    label_names: tuple[str, ...]
+    pad_id: int
+    precision: str
+    run: RunFolder
+    checkpoint: Path | None
+    throwaway: bool
+    start_is_candidate: bool
+
+
+def help_to_fit() -> None:
+    """Train along with the first of several processes until it is done, and write nothing.
+
+    Raises:
+        InterruptedTrainingError: The first process has ended, or Ctrl-C was pressed.
+        MatineeError: This machine cannot do what the first one's can.
+    """
+    for task in tasks():
+        choose_precision(task.precision, best_device())
+        if task.checkpoint is not None and not task.checkpoint.is_dir():
+            raise RunError(
+                f"{task.checkpoint} is not to be found on this machine: several machines go on with a run only from a drive "
+                "that all of them have."
+            )
+        task.model.to(best_device())
+        _carry_out(task)
+
+
+def _carry_out(
+    task: Task, told: Sequence[TrainerCallback] = (), trackers: Trackers | None = None, to_predict: int = 0
+) -> TrainerState:
+    """Fine-tune the task's model; in the first process, leave it with the weights of its best epoch."""
+    model, settings, run = task.model, task.settings, task.run
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         stack.enter_context(storage_errors(run.checkpoints))
         stack.enter_context(memory_errors())
         if settings.gradient_checkpointing:
             stack.enter_context(recomputed_activations(model))
-        train, validation = _freeze(model, train, validation, settings, pad_id, precision, stack)
-        kernels = stack.enter_context(fast_kernels(model, precision, settings.kernels))
-        where = f"Computing on {next(model.parameters()).device.type} in {precision}"
-        logger.info(", ".join([where, f"{torch.get_num_threads()} threads", "fused AdamW", *kernels]))
-        start = _weights_of(model) if start_is_candidate else {}
+        train, validation = _freeze(model, task.train, task.validation, settings, task.pad_id, task.precision, stack)
+        kernels = stack.enter_context(fast_kernels(model, task.precision, settings.kernels))
+        logger.info(", ".join([_where(model, task.precision), "fused AdamW", *kernels]))
+        start = _weights_of(model) if task.start_is_candidate else {}
         trainer = FineTuner(
             weight_average(model, settings, len(train)),
             settings,
-            len(label_names),
+            len(task.label_names),
             model=model,
-            args=training_arguments(settings, run, len(train), precision, throwaway=throwaway),
+            args=training_arguments(settings, run, len(train), task.precision, throwaway=task.throwaway),
             train_dataset=train,
             eval_dataset=validation,
-            data_collator=Collator(pad_id, _longest(train, validation), train.windows),
-            compute_metrics=metrics_function(label_names),
+            data_collator=Collator(task.pad_id, _longest(train, validation), train.windows),
+            compute_metrics=metrics_function(task.label_names),
         )
-        bar = stack.enter_context(progress("Fine-tuning", planned_steps(settings, len(train)), "steps"))
         evaluations = Evaluations.of(settings, len(train))
         trainer.add_callback(EvaluationsCallback(evaluations))
-        work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict, evaluations)
-        trainer.add_callback(ProgressCallback(bar, trainer, work, announced=not throwaway))
-        patience = settings.patience * evaluations.per_epoch
-        for callback in _choosing(
-            settings, patience, validation, len(label_names), start_is_candidate=start_is_candidate
-        ):
+        if not is_helper():
+            bar = stack.enter_context(progress("Fine-tuning", planned_steps(settings, len(train)), "steps"))
+            work = Work(settings.epochs, _n_tokens(train), _n_tokens(validation), to_predict, evaluations)
+            trainer.add_callback(ProgressCallback(bar, trainer, work, announced=not task.throwaway))
+        for callback in [*_choosing(task, settings.patience * evaluations.per_epoch), *told]:
             trainer.add_callback(callback)
-        if each_epoch is not None:
-            trainer.add_callback(EachEpochCallback(each_epoch))
-        if throwaway:
+        if task.throwaway:
             trainer.train()
         else:
-            trainer.add_callback(HistoryCallback(run))
+            if not is_helper():
+                trainer.add_callback(HistoryCallback(run))
             if trackers is not None:
                 trainer.add_callback(TrackerCallback(trackers))
-            _train_resumable(trainer, run, checkpoint)
+            _train_resumable(trainer, run, task.checkpoint)
         # Mixed precision stays wrapped around the model's forward pass; predictions are made in float32.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        state = trainer.state
-        if start_is_candidate and not state.best_global_step:
-            model.load_state_dict(start)
-        else:
-            _load_best(model, run, state.best_global_step)
-    history = history_rows(state.log_history)
-    return FitResult(history, _epoch_of(state.best_global_step, history), state.global_step)
+        if not is_helper():
+            _keep_best(model, run, trainer.state.best_global_step, start)
+    return trainer.state
+
+
+def _where(model: nn.Module, precision: str) -> str:
+    """Return what is computed on, and how, for a person."""
+    device, n_processes = next(model.parameters()).device.type, world_size()
+    together = f"{n_processes} processes with " if n_processes > 1 else ""
+    return f"Computing on {device} in {precision}, {together}{torch.get_num_threads()} threads"
+
+
+def _keep_best(model: nn.Module, run: RunFolder, step: int | None, start: Mapping[str, Tensor]) -> None:
+    """Give the model the weights of its best epoch: those of a checkpoint, or those it began with where it may keep them."""
+    if start and not step:
+        model.load_state_dict(start)
+    else:
+        _load_best(model, run, step or 0)
 
 
 def _epoch_of(step: int | None, history: list[dict[str, Any]]) -> float:
@@ -207,24 +289,19 @@ def _epoch_of(step: int | None, history: list[dict[str, Any]]) -> float:
     return next((row["epoch"] for row in history if step and row["step"] == step and "eval_loss" in row), 0.0)
 
 
-def _choosing(
-    settings: TrainingSettings, patience: int, validation: TokenizedSplit, n_labels: int, *, start_is_candidate: bool
-) -> list[TrainerCallback]:
+def _choosing(task: Task, patience: int) -> list[TrainerCallback]:
     """Return the callbacks that choose which weights are kept, and when it is enough, in the order they must run in.
 
     Args:
-        settings: `selection_metric`.
+        task: Its settings say by which score, its validation texts are what to choose by.
         patience: Evaluations without a better score after which it is enough; 0: it never is.
-        validation: To choose by.
-        n_labels: How many labels there are.
-        start_is_candidate: Whether the model as it is given may be kept.
     """
-    metric = settings.selection_metric
-    callbacks: list[TrainerCallback] = [StartCallback(logged_name(metric))] if start_is_candidate else []
+    metric = task.settings.selection_metric
+    callbacks: list[TrainerCallback] = [StartCallback(logged_name(metric))] if task.start_is_candidate else []
     if patience:
         higher = METRICS[metric].higher_is_better
         callbacks.append(PatienceCallback(patience, logged_name(metric), higher_is_better=higher))
-    if n_texts := n_counted(metric, validation.labels, n_labels):
+    if n_texts := n_counted(metric, task.validation.labels, len(task.label_names)):
         callbacks.append(LaterIfAsGoodCallback(metric, n_texts))
     return callbacks
 
@@ -256,7 +333,7 @@ def _train_resumable(trainer: FineTuner, run: RunFolder, checkpoint: Path | None
         if trainer.average is not None:
             trainer.average.load(checkpoint)
         trainer.args.eval_on_start = False
-    with StopCallback(run) as stop:
+    with StopCallback(run, trainer.args.device) as stop:
         trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         stop.raise_if_asked(trainer.state)
@@ -277,6 +354,9 @@ def _freeze(
         return train, validation
     if isinstance(train, AugmentedSplit):
         logger.info("Frozen layers are computed anew in each epoch: augmentation changes the texts")
+        return train, validation
+    if world_size() > 1:
+        logger.info("Frozen layers are computed anew in each epoch: each process would have to hold all states")
         return train, validation
     if next(model.parameters()).device.type != "cpu":
         return train, validation  # copying states to an accelerator takes longer than computing them there

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from matinee.core.errors import SettingsError, TrainingError
+from matinee.core.ranks import world_size
 from matinee.model.fast import transformer_of
 from matinee.tokens import LENGTH_STEP
 
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 # What a batch holds of each text; all else it holds of each input, which is a text or a window of one.
-PER_TEXT = frozenset({"labels", "n_windows", "targets", "temperatures"})
+PER_TEXT = frozenset({"labels", "n_windows", "targets", "temperatures", "counted"})
 
 # What torch says where it has no class of error for it: its CPU allocator (Linux, Windows), and cuBLAS.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -203,6 +204,11 @@ def evaluate_within_memory(work: Callable[[], _Result], arguments: Any) -> _Resu
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or arguments.per_device_eval_batch_size < 2:
                 raise
+            if world_size() > 1:
+                raise TrainingError(
+                    "Out of memory while evaluating, where several processes cannot go on in smaller batches as one does: "
+                    "launch fewer of them on this machine, or pass a smaller --max-length."
+                ) from error
         arguments.per_device_eval_batch_size //= 2
         free_memory()
         logger.warning(

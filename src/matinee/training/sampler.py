@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,41 @@ class LengthWindowSampler(torch.utils.data.Sampler[int]):
         rest = [batch for batch in batches if len(batch) < self.batch_size]
         shuffled = [whole[index] for index in rng.permutation(len(whole))]
         return iter(np.concatenate([*shuffled, *rest]).tolist())
+
+
+class Shares(torch.utils.data.Sampler[list[int]]):
+    """The part of each batch that one of several processes reads: every so many-th of its texts, which are of like length.
+
+    Args:
+        texts: In the order of an epoch.
+        batch_size: Texts of a batch over all processes.
+        rank: Of the process.
+        n_processes: How many there are.
+    """
+
+    def __init__(self, texts: LengthWindowSampler, batch_size: int, rank: int, n_processes: int) -> None:
+        self.texts = texts
+        self.batch_size = batch_size
+        self.rank = rank
+        self.n_processes = n_processes
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.texts) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give as many batches as every other process has; where nothing is left for this one, a text that must not count."""
+        order = list(self.texts)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield batch[self.rank :: self.n_processes] or batch[:1]
+
+    def is_empty(self, n_texts: int) -> bool:
+        """Return whether nothing is left for this process in the last batch of a step.
+
+        Args:
+            n_texts: Of the step, over all its batches and processes.
+        """
+        return (n_texts - 1) % self.batch_size + 1 <= self.rank
 
 
 def balanced_draw(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

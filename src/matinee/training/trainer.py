@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArguments
+from transformers.training_args import ParallelMode
 
 from matinee.core.files import patiently
+from matinee.core.ranks import is_helper, rank, world_size
 from matinee.core.types import Predictions
 from matinee.evaluation import METRICS, point_scores
 from matinee.model.logits import softmax
@@ -26,12 +29,13 @@ from matinee.training.estimate import Pace
 from matinee.training.evaluations import Evaluations
 from matinee.training.objective import Objective, check_dropout
 from matinee.training.optimizer import layerwise_groups
+from matinee.training.processes import add_up_gradients, from_all, seed_step
 from matinee.training.recovery import TokenBudget, Update, evaluate_within_memory, random_state, set_random_state
-from matinee.training.sampler import EpochCallback, LengthWindowSampler
+from matinee.training.sampler import EpochCallback, LengthWindowSampler, Shares
 from matinee.training.selection import logged_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
@@ -44,14 +48,44 @@ _LOGS_PER_EPOCH = 10
 _EVAL_BATCH = 32
 
 
+class Arguments(TrainingArguments):  # type: ignore[misc]
+    """The Trainer's arguments, which can be told that this process writes a checkpoint alone.
+
+    With several processes the Trainer would have each of them write a file, and wait for it in the middle of the writing,
+    which is tried again where a drive was away.
+    """
+
+    writes_alone = False
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the Trainer believe in the block that there is one process."""
+        self.writes_alone = True
+        try:
+            yield
+        finally:
+            self.writes_alone = False
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train."""
+        n_processes: int = super().world_size
+        return 1 if self.writes_alone else n_processes
+
+    @property
+    def parallel_mode(self) -> ParallelMode:
+        """How they do it."""
+        return ParallelMode.NOT_PARALLEL if self.writes_alone else super().parallel_mode
+
+
 def training_arguments(
     settings: TrainingSettings, run: RunFolder, n_train: int, precision: str, *, throwaway: bool
 ) -> TrainingArguments:
     """Return the Trainer's arguments for our settings."""
-    arguments = TrainingArguments(
+    arguments = Arguments(
         output_dir=str(run.checkpoints),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size // world_size(),
         per_device_eval_batch_size=_EVAL_BATCH,
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
@@ -123,14 +157,30 @@ class FineTuner(Trainer):  # type: ignore[misc]
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._n_seen = 0
         lengths = [len(ids) for ids in self.train_dataset.ids]
-        step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        step = settings.batch_size * self.args.gradient_accumulation_steps
         labels = self.train_dataset.labels if settings.sampling == "balanced" else None
         self.sampler = LengthWindowSampler(lengths, step, self.args.seed, labels)
+        self.shares = Shares(self.sampler, settings.batch_size, rank(), world_size())
         changing = self.train_dataset if isinstance(self.train_dataset, AugmentedSplit) else None
         self.add_callback(EpochCallback(self.sampler, changing))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthWindowSampler:
         return self.sampler
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return the batches of an epoch; of several processes each reads its share of every batch.
+
+        Accelerate would fill the last batches up with texts of the first ones, which would count twice.
+        """
+        if world_size() == 1:
+            whole: DataLoader[dict[str, Tensor]] = super().get_train_dataloader()
+            return whole
+        return DataLoader(
+            self.train_dataset,
+            batch_sampler=self.shares,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimiser, with a learning rate of its own for each layer where they differ."""
@@ -156,21 +206,31 @@ class FineTuner(Trainer):  # type: ignore[misc]
     def begin_update(self) -> Update:
         """Return a new update, to which batches can be added."""
         self.update, self._n_seen = Update(self), len(self._seen)
+        seed_step(self.args.seed, self.state.global_step)
         return self.update
 
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], Any]:
-        """Return the batches of the next update, and how many texts these are."""
+        """Return this process's batches of the next update, and how many texts all processes have in them."""
         self.begin_update()
-        batches: tuple[list[Any], Any] = super().get_batch_samples(*args)
-        return batches
+        batches, n_texts = super().get_batch_samples(*args)
+        if world_size() > 1:
+            n_texts = self.evaluations.n_texts_of_step(self.state.global_step + 1)
+            if self.shares.is_empty(n_texts):
+                batches[-1]["counted"] = torch.zeros(len(batches[-1]["labels"]), dtype=torch.bool)
+        return batches, n_texts
+
+    def _get_num_items_in_batch(self, batches: list[Any], device: torch.device) -> Any:
+        # Of several processes none needs to ask the others.
+        return super()._get_num_items_in_batch(batches, device) if world_size() == 1 else None
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Add a batch's gradients, in pieces where memory is short; return its share of the loss, which is finite."""
-        return self.update.add(inputs, num_items_in_batch)
+        # The Trainer logs the mean of all processes' losses, and each of ours is its texts' share of the whole.
+        return self.update.add(inputs, num_items_in_batch) * world_size()
 
     def compute_piece(self, inputs: Any, n_texts: Any) -> Tensor:
         """Add the gradients of a batch, or of a piece of one; return its share of the loss of all `n_texts` texts."""
-        loss: Tensor = super().training_step(self.model_wrapped, inputs, n_texts)
+        loss: Tensor = super().training_step(self.model, inputs, n_texts)
         return loss
 
     def start_over(self) -> None:
@@ -179,10 +239,12 @@ class FineTuner(Trainer):  # type: ignore[misc]
         del self._seen[self._n_seen :]
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
+        add_up_gradients(self.model)
         norm = super()._clip_grad_norm(model)
         if torch.isfinite(norm):
             return norm
         self.update.again_in_fp32("gradients are not finite")
+        add_up_gradients(self.model)
         return super()._clip_grad_norm(model)
 
     def advice(self) -> str:
@@ -201,15 +263,18 @@ class FineTuner(Trainer):  # type: ignore[misc]
         """
         reader = reading_windows(model, self.train_dataset.windows, self.budget.tokens)
         inputs = dict(inputs)
+        counted = inputs.pop("counted", None)
         soft = (inputs.pop("targets"), inputs.pop("temperatures")) if "targets" in inputs else None
         if not model.training:
             return super().compute_loss(reader, inputs, return_outputs, num_items_in_batch)
         labels = inputs.pop("labels")
         passes = [reader(**inputs) for _ in range(self.objective.n_passes)]
         logits = torch.stack([_by_dropout_mask(outputs["logits"], self.objective.n_labels) for outputs in passes])
-        # They stay on the device until there is an evaluation: fetched now, a GPU would have to be waited for.
-        self._seen.append((logits[0, 0].detach().float().clone(), labels))
-        loss = self.objective(logits, labels, soft) / (num_items_in_batch / len(labels))
+        n_counted = len(labels) if counted is None else int(counted.sum())
+        if n_counted:
+            # They stay on the device until there is an evaluation: fetched now, a GPU would have to be waited for.
+            self._seen.append((logits[0, 0].detach().float().clone(), labels))
+        loss = self.objective(logits, labels, soft) * (n_counted / num_items_in_batch)
         return (loss, passes[0]) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -223,7 +288,17 @@ class FineTuner(Trainer):  # type: ignore[misc]
             set_random_state(random)
         return scores
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the Trainer's loop returns; its loss with several processes would count some texts twice."""
+        output = super().evaluation_loop(*args, **kwargs)
+        if world_size() > 1:
+            logits, labels = (torch.from_numpy(of) for of in (_logits(output), output.label_ids))
+            output.metrics["eval_loss"] = _evaluation_loss({"logits": logits.float()}, labels).item()
+        return output
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if is_helper():
+            return
         folder = Path(self.args.output_dir)
         patiently(
             partial(self._write_checkpoint, super()._save_checkpoint, model, trial),
@@ -235,7 +310,8 @@ class FineTuner(Trainer):  # type: ignore[misc]
         drop_old(folder, 1 if self.args.save_only_model else self.keep_checkpoints, self.state.best_global_step)
 
     def _write_checkpoint(self, write: Callable[[Any, Any], None], model: nn.Module, trial: Any) -> None:
-        write(model, trial)
+        with self.args.alone():
+            write(model, trial)
         secure(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -246,20 +322,27 @@ class FineTuner(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the training texts' own scores to those of an evaluation."""
         if "eval_loss" in logs:
-            if self._seen and self._n_texts() == self.evaluations.n_texts(self.state.global_step):
-                logits, labels = (torch.cat(parts).cpu().numpy() for parts in zip(*self._seen, strict=True))
+            own = (
+                [tuple(torch.cat(parts).cpu().numpy() for parts in zip(*self._seen, strict=True))] if self._seen else []
+            )
+            seen = [part for of in from_all(own) for part in of]
+            if seen and sum(len(labels) for _, labels in seen) == self.evaluations.n_texts(self.state.global_step):
+                logits, labels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
                 scores = self.compute_metrics(EvalPrediction(logits, labels))
                 logs = {**logs, "train_accuracy": scores["accuracy"], "train_f1": scores["f1"]}
             self._seen = []
         super().log(logs, *args, **kwargs)
 
-    def _n_texts(self) -> int:
-        return sum(len(labels) for _, labels in self._seen)
-
 
 def _evaluation_loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG001 - the Trainer's
     """Return the mean cross-entropy, whatever training minimises, so that runs can be compared."""
     return torch.nn.functional.cross_entropy(outputs["logits"], labels)
+
+
+def _logits(output: Any) -> NDArray[np.float32]:
+    """Return the logits of an evaluation, shape (n_texts, n_labels), whatever else the model puts out."""
+    logits: NDArray[np.float32] = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+    return logits
 
 
 def _by_dropout_mask(logits: Tensor, n_labels: int) -> Tensor:
@@ -317,7 +400,7 @@ def metrics_function(label_names: tuple[str, ...]) -> Any:
     """Return the Trainer's metrics function: our own scores, by their own names."""
 
     def compute(output: Any) -> dict[str, float]:
-        logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+        logits = _logits(output)
         n = len(logits)
         predictions = Predictions([""] * n, [""] * n, softmax(logits), label_names, np.asarray(output.label_ids))
         return point_scores(predictions)

@@ -14,6 +14,7 @@ from matinee.core.schema import Layer, flatten, resolve
 from matinee.core.settings import LINEAR, DataSettings
 from matinee.workflow.recipes import read_recipe
 from matinee.workflow.teaching import Plan, Teacher, Teaching
+from matinee.workflow.together import together
 from matinee.workflow.train import new_run_dir, prepare, start_run
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _FROM_TEACHER = {*(field.name for field in fields(DataSettings)), "encoder"}
 
 
+@together
 def distill(
     runs: str | Path | Sequence[str | Path],
     *,

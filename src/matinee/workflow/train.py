@@ -16,6 +16,7 @@ from matinee.core.environment import describe_environment
 from matinee.core.errors import InterruptedTrainingError, RunError, SettingsError, UnreachableError
 from matinee.core.files import write_json
 from matinee.core.interruption import interrupts_held
+from matinee.core.ranks import check_shares, world_size
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.wording import score_in_words
@@ -27,6 +28,7 @@ from matinee.workflow.fitting import CLASSIFIER, FROZEN, TFIDF, Watch, check_enc
 from matinee.workflow.recipes import read_recipe
 from matinee.workflow.report import update_card, write_page
 from matinee.workflow.teaching import read_teaching, teaching_section
+from matinee.workflow.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,6 +94,7 @@ class Run:
         )
 
 
+@together
 def train(
     data: str | Path | None = None,
     *,
@@ -103,6 +106,9 @@ def train(
     **settings: object,
 ) -> Run:
     """Fine-tune a classifier, score it beside its baselines, and leave a run folder.
+
+    Of several processes that torchrun or Accelerate started, the first one does all this; the others help it to train and
+    end inside this call (docs/scale.md).
 
     Args:
         data: Dataset name, file, glob, folder or hub id; the recipe's where not given.
@@ -165,6 +171,7 @@ def start_run(
                 return _fit_and_report(dataset, lasting, encoder, run, teaching)
 
 
+@together
 def resume(run_dir: str | Path, *, offline: bool = False) -> Run:
     """Finish a run that was interrupted, to the same weights as if it never had been.
 
@@ -198,6 +205,7 @@ def prepare(settings: Settings) -> tuple[LocatedEncoder, Dataset]:
     from matinee.training.trackers import check_trackers
 
     check_known(settings.model.encoder)
+    check_shares(settings.training.batch_size)
     check_trackers(settings.tracking.track)
     check_codes(settings)
     Augmentations.parse(settings.training.augment)
@@ -220,6 +228,7 @@ def _fit_and_report(
         {
             **describe_environment(),
             "seed": settings.training.seed,
+            "processes": world_size(),
             "encoder": encoder.about(),
         },
     )
