@@ -37,6 +37,7 @@ from matinee.training.selection import logged_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from matinee.core.run import RunFolder
