@@ -47,8 +47,9 @@ def test_training_and_its_evaluations_are_the_same(tmp_path, tiny_encoder, token
     packed = []
 
     @contextmanager
-    def everywhere(model, precision):
+    def everywhere(model, precision, kernels):
         with packed_texts(model):
+            assert kernels == "auto"
             packed.append(precision)
             yield ["packed"]
 
