@@ -295,7 +295,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_doubled(run_dir, many_reviews, 
         ({"engine": "ray", "address": "ray://head:10001"}, SettingsError, "ray job submit"),
         ({"output": "s3://lake/out/"}, SettingsError, "s3://lake/out/: places .* are read and written by --engine ray"),
         ({"engine": "ray", "output": "out.parquet"}, SettingsError, "out.parquet is a single file"),
-        ({"engine": "ray", "inputs": "nowhere://x/y.csv"}, SettingsError, "nowhere:// is no place that fsspec knows"),
+        ({"engine": "ray", "inputs": "nowhere://x/y.csv"}, SettingsError, "nowhere:// is no place that matinee reads"),
         ({"engine": "ray", "text_column": "words"}, DataError, "has no column 'words'"),
     ],
 )
