@@ -57,15 +57,22 @@ def check_ray(address: str | None, workers: int | None) -> None:
     """
     if workers is not None and workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}.")
-    where = address or os.environ.get("RAY_ADDRESS") or ""
+    where = _asked(address)
     if "://" in where:
         raise SettingsError(
-            f"{'--address' if address else 'RAY_ADDRESS'} {where}: expected auto, or host:port. Through a Ray client or its "
-            "dashboard this cannot be done; run the command on the cluster itself: on its head node with --address auto, or by "
+            f"{'--address' if where == address else 'RAY_ADDRESS'} {where}: expected host:port. Through a Ray client or its dashboard "
+            "this cannot be done; run the command on the cluster itself: on its head node with --address auto, or by "
             "`ray job submit -- matinee ...`."
         )
     if find_spec("ray") is None:
         raise NotAvailableError('--engine ray needs Ray: pip install "matinee[ray]".')
+
+
+def _asked(address: str | None) -> str:
+    """Return `host:port`, `"auto"` or `"local"`; like Ray itself, auto is what RAY_ADDRESS names."""
+    if address in {None, "auto"}:
+        return os.environ.get("RAY_ADDRESS") or address or "local"
+    return str(address)
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
             )
         yield _described(workers, is_here=False)
         return
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    where = _asked(address)
     try:
         with _native_output_hidden():
             _connect(where, workers)
