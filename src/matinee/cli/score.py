@@ -66,8 +66,8 @@ def score(
     filled with shards, or one .parquet, .jsonl, .csv or .tsv file. All columns are kept; label, score and a probability per label
     come behind them. A row that cannot be used is set aside with its reason. Stopped at any moment, the same command goes on.
 
-    With --engine ray many processes answer, on this machine or a cluster; INPUT and OUTPUT may then be addresses such as
-    s3://bucket/reviews/*.parquet (docs/scale.md).
+    With --engine ray many processes answer, on this machine or a cluster; INPUT and OUTPUT may then be addresses in S3, Google
+    Cloud Storage or Azure: s3://, gs://, abfs:// (docs/scale.md). OUTPUT is a folder that all machines see.
 
     \b
       matinee score runs/imdb reviews.csv scored.parquet

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -32,7 +34,12 @@ _STATE_FORMAT = 1
 _STATE, _REJECTED, _NOTES, _LOCK = "_score.json", "_rejected.jsonl", "_notes", ".lock"
 
 _PART = re.compile(r"part-\d{5,}(-\d{3,})?\.(parquet|jsonl|csv|tsv)")
-_LEFT_OVER = re.compile(r"\.(part-|_score|_rejected|lock|notes)")
+
+# What a killed process was writing.
+_LEFT_OVER = re.compile(r"\.(part-\d{5,}-\d{3,}|_score|_rejected)-")
+
+# Notes that are read at once: a store takes its time over each.
+_READERS = 16
 
 
 @dataclass
@@ -44,15 +51,21 @@ class Counted:
         rejected: Rows that were set aside.
         labels: How many rows got each label.
         with_rejects: Slices that have rejected rows.
+        slices: Slices that are done.
+        parts: The bytes of their parts, by name.
     """
 
     scored: int = 0
     rejected: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     with_rejects: set[int] = field(default_factory=set)
+    slices: set[int] = field(default_factory=set)
+    parts: dict[str, int] = field(default_factory=dict)
 
     def add(self, number: int, note: Mapping[str, Any]) -> None:
         """Count a slice, by its note or the counts of one."""
+        self.slices.add(number)
+        self.parts.update((part["name"], part["bytes"]) for part in note["parts"])
         self.scored += note["scored"]
         rejected = note["rejected"] if isinstance(note["rejected"], int) else len(note["rejected"])
         self.rejected += rejected
@@ -101,9 +114,8 @@ class LakeOutput:
         return f"{self.folder}/{_REJECTED}"
 
     @property
-    def written(self) -> list[Path]:
-        """All that is written on this machine."""
-        return [] if lake.is_remote(self.folder) else [Path(self.folder)]
+    def _notes(self) -> str:
+        return f"{self.folder}/{_NOTES}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,7 +149,7 @@ class LakeOutput:
             overwrite: Whether another job, or a complete one, gives way.
 
         Raises:
-            RunError: Something else is there, and does not give way.
+            RunError: Something else is there, and does not give way; or a complete job's parts are no longer as they were.
         """
         text = lake.get_text(self.folder, _STATE)
         if text is None:
@@ -165,53 +177,108 @@ class LakeOutput:
                 f"{self.folder} was begun with something else: {', '.join(differences)} {verb}. "
                 "Choose another output, or pass --overwrite to start again."
             )
-        return None if differences or (overwrite and "completed" in state) else state
+        if differences or (overwrite and "completed" in state):
+            return None
+        if "completed" in state:
+            self._check_whole(state["completed"])
+        return state
 
-    def begin(self, plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> Counted:
-        """Make the folder ready for a job; return the counts of one of which nothing is done."""
+    def _check_whole(self, completed: Mapping[str, Any]) -> None:
+        sizes = [size for name, size in lake.sizes_in(self.folder).items() if _PART.fullmatch(name)]
+        if [len(sizes), sum(sizes)] != [completed.get("parts"), completed.get("bytes")]:
+            raise RunError(
+                f"{self.folder} was complete, and has been changed since: choose another output, or pass --overwrite to start "
+                "again."
+            )
+
+    def check_writable(self) -> None:
+        """Raise StorageError if nothing can be written here; better before all input is looked through than behind it."""
+        lake.put_text("", self._notes, "probe")
+        lake.remove(self._notes, ["probe"])
+
+    def begin(
+        self, plan: Mapping[str, Any], division: str, state: Mapping[str, Any] | None, *, overwrite: bool
+    ) -> tuple[Counted, str]:
+        """Make the folder ready for a job; return what is done of it, and a word that who sees this folder can tell.
+
+        Args:
+            plan: What the job is.
+            division: Hash of its slices.
+            state: What `look` found.
+            overwrite: Whether slices that are cut in another way give way.
+
+        Raises:
+            RunError: The finished slices were cut in another way.
+        """
+        if state is not None and state.get("division") != division:
+            if not overwrite:
+                raise RunError(
+                    f"{self.folder} was begun with the same files cut in another way, by another matinee or while they changed: "
+                    "choose another output, or pass --overwrite to start again."
+                )
+            state = None
+        names = lake.names_in(self.folder)
+        lake.remove(self.folder, [name for name in names if _LEFT_OVER.match(name)])
+        counted = Counted()
         if state is not None:
+            for number, note in self._done().items():
+                counted.add(number, note)
             # A slice that killed its workers may be tried again: there may be fewer of them now.
-            folder = f"{self.folder}/{_NOTES}"
-            lake.remove(folder, [name for name in lake.names_in(folder) if name.endswith(".tries")])
+            needless = [name for name in lake.names_in(self._notes) if not name.endswith(".json")]
+            lake.remove(self._notes, needless)
         else:
-            names = lake.names_in(self.folder)
-            lake.remove(self.folder, [name for name in names if _PART.fullmatch(name) or name == _REJECTED])
+            # Killed in between, this is a job of which nothing is done: notes go first, and parts without one count for nothing.
             self._remove_notes()
-            said = {"format": _STATE_FORMAT, "matinee": __version__, "plan": plan}
-            lake.put_text(json.dumps(said, indent=2), self.folder, _STATE)
-        return Counted()
+            self._write_state(plan, division)
+            lake.remove(self.folder, [name for name in names if _PART.fullmatch(name) or name == _REJECTED])
+        word = token_hex(8)
+        lake.put_text(word, self._notes, f"{word}.seen")
+        return counted, word
 
-    def done(self) -> list[int]:
-        """Return the numbers of the slices that are done."""
-        names = lake.names_in(f"{self.folder}/{_NOTES}")
-        return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
+    def is_seen(self, word: str) -> bool:
+        """Return whether this process sees the folder in which `begin` left a word."""
+        return lake.get_text(self._notes, f"{word}.seen") == word
 
-    def read_note(self, number: int) -> dict[str, Any]:
+    def _done(self) -> dict[int, dict[str, Any]]:
+        """Return the notes of the slices that are done, by their numbers: those whose parts are there."""
+        names = lake.names_in(self._notes)
+        numbers = sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
+        sizes = lake.sizes_in(self.folder)
+        with ThreadPoolExecutor(_READERS) as pool:
+            notes = dict(zip(numbers, pool.map(self._read_note, numbers), strict=True))
+        return {
+            number: note
+            for number, note in notes.items()
+            if all(sizes.get(part["name"]) == part["bytes"] for part in note["parts"])
+        }
+
+    def _read_note(self, number: int) -> dict[str, Any]:
         """Return a slice's note.
 
         Raises:
             RunError: It is missing or damaged.
         """
         try:
-            note: dict[str, Any] = json.loads(lake.get_text(f"{self.folder}/{_NOTES}", f"{number:06d}.json") or "")
+            note: dict[str, Any] = json.loads(lake.get_text(self._notes, f"{number:06d}.json") or "")
         except ValueError as error:
             raise RunError(
-                f"{self.folder}/{_NOTES}/{number:06d}.json is missing or damaged: pass --overwrite to start again."
+                f"{self._notes}/{number:06d}.json is missing or damaged: pass --overwrite to start again."
             ) from error
         return note
 
     def begin_again(self, number: int) -> int:
         """Note that a slice is begun by a worker that died before; return how often that has happened."""
-        folder, name = f"{self.folder}/{_NOTES}", f"{number:06d}.tries"
-        n_tries = 1 + len(lake.get_text(folder, name) or "")
-        lake.put_text("|" * n_tries, folder, name)
+        name = f"{number:06d}.tries"
+        n_tries = 1 + len(lake.get_text(self._notes, name) or "")
+        lake.put_text("|" * n_tries, self._notes, name)
         return n_tries
 
     def write_part(self, number: int, place: int, table: Any, work: Path) -> dict[str, Any]:
         """Write a part of a slice; return its name, bytes and rows."""
         name = f"part-{number:06d}-{place:03d}.{self.format}"
         written = work / name
-        WRITERS[self.format](written, table)
+        with storage_errors(written):
+            WRITERS[self.format](written, table)
         lake.put(written, self.folder, name)
         size = written.stat().st_size
         written.unlink()
@@ -227,34 +294,64 @@ class LakeOutput:
             "labels": dict(labels),
             "rejected": [row._asdict() for shard in shards for row in shard.rejected],
         }
-        lake.put_text(json.dumps(note, ensure_ascii=False), f"{self.folder}/{_NOTES}", f"{number:06d}.json")
+        lake.put_text(json.dumps(note, ensure_ascii=False), self._notes, f"{number:06d}.json")
         return note
 
-    def finish(self, plan: Mapping[str, Any], counted: Counted, n_slices: int) -> None:
-        """Write what was rejected; then say that the job is complete, and remove the notes."""
-        if counted.rejected:
-            with tempfile.TemporaryDirectory() as work:
-                listed = Path(work) / _REJECTED
-                with listed.open("w", encoding="utf-8", newline="\n") as file:
-                    for number in sorted(counted.with_rejects):
-                        for row in self.read_note(number)["rejected"]:
-                            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                lake.put(listed, self.folder, _REJECTED)
+    def finish(self, plan: Mapping[str, Any], division: str, counted: Counted, n_slices: int) -> None:
+        """Write what was rejected; then say that the job is complete, and remove the notes.
+
+        Raises:
+            RunError: Notes of slices, or parts that were written, are not there.
+        """
+        missing = {f"{number:06d}.json" for number in range(n_slices)}.difference(lake.names_in(self._notes))
+        if missing:
+            raise RunError(
+                f"{self._notes} lacks {len(missing):,} of the {n_slices:,} slices' notes. Run the same command again to go on."
+            )
+        sizes = lake.sizes_in(self.folder)
+        gone = [name for name, size in counted.parts.items() if sizes.get(name) != size]
+        if gone:
+            raise RunError(
+                f"{self.folder} lacks {len(gone):,} of the {len(counted.parts):,} parts that were written, or they have changed "
+                f"({gone[0]}). Run the same command again to write them anew."
+            )
+        # An earlier job may have had more parts, and been killed while they were removed.
+        stray = [
+            name for name in sizes if _LEFT_OVER.match(name) or (_PART.fullmatch(name) and name not in counted.parts)
+        ]
+        lake.remove(self.folder, stray)
+        self._write_rejected(sorted(counted.with_rejects))
         completed = {
             "slices": n_slices,
+            "parts": len(counted.parts),
+            "bytes": sum(counted.parts.values()),
             "scored": counted.scored,
             "rejected": counted.rejected,
             "labels": dict(sorted(counted.labels.items())),
         }
-        said = {"format": _STATE_FORMAT, "matinee": __version__, "plan": plan, "completed": completed}
-        lake.put_text(json.dumps(said, indent=2), self.folder, _STATE)
+        self._write_state(plan, division, completed=completed)
         self._remove_notes()
 
+    def _write_rejected(self, numbers: Sequence[int]) -> None:
+        """Write the list of rejected rows from the notes of the slices that have any."""
+        if not numbers:
+            return
+        with tempfile.TemporaryDirectory() as work:
+            listed = Path(work) / _REJECTED
+            with storage_errors(listed), listed.open("w", encoding="utf-8", newline="\n") as file:
+                for number in numbers:
+                    for row in self._read_note(number)["rejected"]:
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            lake.put(listed, self.folder, _REJECTED)
+
+    def _write_state(self, plan: Mapping[str, Any], division: str, **more: Any) -> None:
+        said = {"format": _STATE_FORMAT, "matinee": __version__, "plan": plan, "division": division, **more}
+        lake.put_text(json.dumps(said, indent=2), self.folder, _STATE)
+
     def _remove_notes(self) -> None:
-        folder = f"{self.folder}/{_NOTES}"
-        lake.remove(folder, lake.names_in(folder))
-        if not lake.is_remote(folder) and Path(folder).is_dir() and not any(Path(folder).iterdir()):
-            Path(folder).rmdir()
+        lake.remove(self._notes, lake.names_in(self._notes))
+        if not lake.is_remote(self._notes) and Path(self._notes).is_dir() and not any(Path(self._notes).iterdir()):
+            Path(self._notes).rmdir()
 
 
 def _remove_if_empty(path: Path, *, is_new: bool) -> None:

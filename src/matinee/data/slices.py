@@ -7,8 +7,10 @@ on the files alone, and its rows have the same numbers and columns as if the fil
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +64,6 @@ class Look:
         piece: The piece, with its rows counted where that was cheap.
         fields: The Arrow fields of the columns, by name, but of JSON.
         kinds: Of JSON the kinds of value in each column.
-        group_rows: Of a Parquet file the rows of its row groups.
     """
 
     piece: Piece
@@ -87,6 +88,13 @@ class Cut:
     fields: list[dict[str, Any]]
     schema: Any
     settings: DataSettings
+
+    @property
+    def mark(self) -> str:
+        """Hash of what each slice holds, and of the columns that are written."""
+        pieces = [[astuple(piece) for piece in pieces] for pieces in self.slices]
+        columns = [(column.name, str(column.type)) for column in self.schema]
+        return sha256(json.dumps([pieces, columns]).encode()).hexdigest()
 
 
 def pieces_to_look_at(sources: Sequence[Source], settings: DataSettings) -> list[Piece]:
@@ -116,6 +124,7 @@ def look(source: Source, piece: Piece, settings: DataSettings, work: Path) -> Lo
     Raises:
         DataError: The file cannot be read, or lacks the text column.
     """
+    lake.check_unchanged(source)
     if source.ending == ".parquet":
         return _look_at_parquet(source, piece, settings)
     if source.ending in _JSON or source.ending == ".txt":
@@ -150,10 +159,13 @@ def _look_at_parquet(source: Source, piece: Piece, settings: DataSettings) -> Lo
                 groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
                 fields = arrow.parquet_fields(file.schema_arrow, groups)
             except arrow.unreadable() as error:
+                if not arrow.is_damage(error):
+                    raise
                 raise DataError(f"{source.name} is no Parquet file, or damaged: {lake.one_line(error)}.") from error
             return Look(replace(piece, n_rows=file.metadata.num_rows), fields)
 
-    return lake.again(read, source.name)
+    with lake.place_errors(source.name):
+        return lake.again(read, source.name)
 
 
 def guess_text_column(source: Source, settings: DataSettings, work: Path) -> str:
@@ -297,8 +309,8 @@ class _PieceFile:
 
     def __init__(self, of: Cut, piece: Piece, work: Path) -> None:
         self.source, self.piece = of.sources[piece.file], piece
-        self.is_local = not lake.is_remote(self.source.name)
         self.path = lake.local_path(self.source.name)
+        lake.check_unchanged(self.source)
         path = _copied(self.source, piece, work)
         known = (
             of.fields[piece.file]

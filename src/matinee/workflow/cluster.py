@@ -57,27 +57,36 @@ def check_ray(address: str | None, workers: int | None) -> None:
     """
     if workers is not None and workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}.")
-    if address is not None and address.startswith("ray://"):
+    where = _asked(address)
+    if "://" in where:
         raise SettingsError(
-            f"--address {address}: through a Ray client this cannot be done. Run the command on the cluster itself: on its head "
-            "node with --address auto, or by `ray job submit -- matinee ...`."
+            f"{'--address' if where == address else 'RAY_ADDRESS'} {where}: expected host:port. Through a Ray client or its dashboard "
+            "this cannot be done; run the command on the cluster itself: on its head node with --address auto, or by "
+            "`ray job submit -- matinee ...`."
         )
     if find_spec("ray") is None:
         raise NotAvailableError('--engine ray needs Ray: pip install "matinee[ray]".')
 
 
+def _asked(address: str | None) -> str:
+    """Return `host:port`, `"auto"` or `"local"`; like Ray itself, auto is what RAY_ADDRESS names."""
+    if address in {None, "auto"}:
+        return os.environ.get("RAY_ADDRESS") or address or "local"
+    return str(address)
+
+
 @contextmanager
 def cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
-    """Connect to Ray, or start it on this machine until the block ends.
+    """Connect to Ray, or start it on this machine until the block ends; whoever calls this has called `check_ray`.
 
     Args:
         address: `"auto"` or `host:port` of a cluster; None: the one that RAY_ADDRESS names, else Ray is started here.
         workers: How many processes shall work; None: as many as there are cores.
 
     Raises:
-        NotAvailableError: Ray is not installed, or the cluster cannot be reached.
+        NotAvailableError: The cluster cannot be reached.
+        SettingsError: This process is connected to another one.
     """
-    check_ray(address, workers)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would warn of what it will do otherwise one day, and of arguments that we hold on to.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -85,9 +94,15 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
     import ray
 
     if ray.is_initialized():  # by whoever called us, who ends it too
+        here = ray.get_runtime_context().gcs_address
+        if address not in {None, "auto", here}:
+            raise SettingsError(
+                f"--address {address}: this process is connected to the Ray at {here} already. Leave the address out, or end that "
+                "with ray.shutdown() first."
+            )
         yield _described(workers, is_here=False)
         return
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    where = _asked(address)
     try:
         with _native_output_hidden():
             _connect(where, workers)

@@ -93,7 +93,7 @@ def score(
         overwrite: Replace a file, a complete output, or one that was begun with something else.
         offline: Never touch the network.
         engine: `"local"`: this process. `"ray"`: workers on this machine, or on all of a Ray cluster; inputs and output may be
-            addresses that fsspec reads, such as `s3://bucket/reviews/*.parquet`, and the output is a folder.
+            addresses that begin with `s3://`, `gs://` or `abfs://`, and the output is a folder that all machines see.
         address: Of a Ray cluster, `"auto"` or `host:port`; where not given RAY_ADDRESS, else Ray is started on this machine.
         workers: Processes that answer, with one core each; where not given one for each core.
 
