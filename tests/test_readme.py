@@ -321,3 +321,95 @@ def _reference_accuracy(part):
     """Return the accuracy of PyTorch in float32, which an export's proof is held against."""
     proof = part["proofs"]["openvino-int8"]
     return proof["accuracy"] - proof["accuracy_change"]["value"]
+
+
+# -- docs/scale.md ----------------------------------------------------------------------------------------------------
+
+
+SCALE = ROOT / "docs" / "scale.md"
+LAUNCHED = re.compile(r"^(?:(?:torchrun|accelerate launch|ray job submit) .*(?:-m|--) )?matinee ")
+
+
+def test_every_command_in_scale_is_one():
+    """Each `matinee` command, whoever launches it, is parsed; what else stands there is Ray's own."""
+    from click import Context
+
+    from matinee.cli.main import cli
+
+    blocks = blocks_of(SCALE.read_text(encoding="utf-8"))
+    lines = [line for block in blocks for line in block.commands.splitlines() if line]
+    assert {block.mark for block in blocks} == {"parse"}
+    commands = {line: found for line in lines if (found := LAUNCHED.match(line))}
+    assert all(line.startswith("ray start ") for line in lines if line not in commands)
+    parsed = []
+    for line, found in commands.items():
+        name, *arguments = shlex.split(line[found.end() :], comments=True)
+        command = cli.get_command(Context(cli), name)
+        assert command is not None, f"docs/scale.md: no command {name}"
+        command.make_context(name, arguments).close()
+        parsed.append((name, line.split()[0]))
+    assert {("score", "matinee"), ("score", "ray"), ("search", "matinee"), ("train", "torchrun")} <= set(parsed)
+    assert {("train", "accelerate"), ("export", "matinee")} <= set(parsed)
+
+
+def test_a_command_in_scale_that_is_none_is_found():
+    assert LAUNCHED.match("torchrun --nproc-per-node 2 -m matinee train imdb")
+    assert LAUNCHED.sub("", "ray job submit --address a -- matinee score a b c") == "score a b c"
+    assert LAUNCHED.match("matinee score a b c")
+    assert not LAUNCHED.match("python -m other train")
+
+
+def test_every_figure_in_scale_comes_from_a_stored_result():
+    """The plan is computed here from what was measured, and has to be what the page says."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
+    page = " ".join(SCALE.read_text(encoding="utf-8").split())
+    for said in (*_plan(results["predict-speed"]), *_backends(results["predict-speed"])):
+        assert said in page, f"docs/scale.md does not say: {said}"
+
+
+def _per_core(found, texts_per_second):
+    """Return how many reviews a core scores in a second: on two cores half, and of that what `score` keeps."""
+    return texts_per_second / found["machine"]["cores"] * found["score"]["share_of_the_predictors_speed"]
+
+
+def _plan(found):
+    """Return what docs/scale.md says of 1 M, 100 M and 10 B reviews, from `predict-speed.json`."""
+    rows = {row["name"]: row for row in found["minilm"]["rows"]}
+    measured = rows["openvino-int8"]["texts_per_second"]
+    speed = _per_core(found, measured)
+    yield f"OpenVINO with int8 answers {measured:.0f} reviews a second on two cores, and `matinee score` keeps"
+    yield f"keeps {found['score']['share_of_the_predictors_speed']:.0%} of it".replace("%", " %")
+    yield f"That is {speed:.0f} reviews a second for a core, or {1e6 / speed / 3600:.1f} core-hours for a million"
+    yield f"core-hours = reviews / {speed:.1f} / 3,600"
+    for title, n, where, cores in (
+        ("1 M", 1e6, "a laptop, 2 cores", 2),
+        ("100 M", 1e8, "one machine, 64 cores", 64),
+        ("10 B", 1e10, "64 machines of 64 cores", 4096),
+    ):
+        hours = n / speed / 3600
+        spelled = f"{hours:.1f}" if hours < 10 else f"{hours:,.0f}"
+        yield f"| {title} | {spelled} | {where} | {hours / cores:.1f} |"
+        yield f"{0.04 * hours:,.2f} for {title}" if n < 1e7 else f"{0.04 * hours:,.0f} for {title}"
+    yield f"4,096 workers read {round(4096 * speed, -4):,.0f} reviews a second, {4096 * speed * 0.838 / 1000:.0f} MB"
+    yield f"some {1e4 / speed / 60:.0f} minutes of a core's work at 10,000 rows and {1e5 / speed / 60:.0f} at 100,000"
+    yield f"The classifier, {rows['openvino-int8']['size_mb']:.0f} MB"
+    yield f"a worker takes about {found['score']['peak_memory_mb'] / 1000:.2f} GB"
+    yield f"so 64 of them {64 * found['score']['peak_memory_mb'] / 1000:.0f} GB"
+
+
+def _backends(found):
+    """Return the table of back ends, from `predict-speed.json`."""
+    minilm = found["minilm"]
+    speeds = {row["name"]: row["texts_per_second"] for row in minilm["rows"]}
+    speeds["student"] = minilm["student"]["texts_per_second"]
+    for title, name in (
+        ("PyTorch, float32", "torch"),
+        ("PyTorch, bf16", "torch-bf16"),
+        ("OpenVINO, int8", "openvino-int8"),
+        ("cascade of tf-idf and MiniLM", "cascade"),
+        ("tf-idf student", "student"),
+    ):
+        speed = _per_core(found, speeds[name])
+        yield f"| {title} | {speed:.0f} | {1e9 / speed / 3600:,.0f} |"
+    for name in ("openvino-int8", "cascade"):
+        yield f"{100 * minilm['proofs'][name]['accuracy_change']['value']:+.2f} points"

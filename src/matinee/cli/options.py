@@ -78,6 +78,27 @@ def backend_option(command: _Command) -> _Command:
     )(command)
 
 
+def engine_options(command: _Command) -> _Command:
+    """Add --engine, --address and --workers: what runs the command."""
+    for option in (
+        click.option("--workers", type=int, metavar="N", help="Of Ray, with a core each. [default: all cores]"),
+        click.option(
+            "--address",
+            metavar="ADDRESS",
+            help="Of a Ray cluster: auto, or HOST:PORT. [default: RAY_ADDRESS, else Ray is started here]",
+        ),
+        click.option(
+            "--engine",
+            default="local",
+            show_default=True,
+            metavar="local|ray",
+            help="What runs it: this machine, or workers of Ray's, on this machine or many.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings among `values` that were given on the command line."""
     return {name: value for name, value in values.items() if name in settings_fields() and value not in (None, ())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, backend_option, settings_options
+from matinee.cli.options import SettingsCommand, backend_option, engine_options, settings_options
 
 
 @click.command(cls=SettingsCommand, short_help="Label files of any size.")
@@ -28,19 +28,7 @@ from matinee.cli.options import SettingsCommand, backend_option, settings_option
 @click.option(
     "--overwrite", is_flag=True, help="Replace a file, a complete output, or one that was begun with something else."
 )
-@click.option(
-    "--engine",
-    default="local",
-    show_default=True,
-    metavar="local|ray",
-    help="What runs it: this process, or workers of Ray's, on this machine or many.",
-)
-@click.option(
-    "--address",
-    metavar="ADDRESS",
-    help="Of a Ray cluster: auto, or HOST:PORT. [default: RAY_ADDRESS, else Ray is started here]",
-)
-@click.option("--workers", type=int, metavar="N", help="Of Ray, with a core each. [default: all cores]")
+@engine_options
 @terminal.offline_option
 @settings_options(names=["text_column", "encoding"])
 @terminal.shared_options

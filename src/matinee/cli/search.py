@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matinee.cli import terminal
-from matinee.cli.options import SettingsCommand, given, settings_options
+from matinee.cli.options import SettingsCommand, engine_options, given, settings_options
 from matinee.core.space import PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _SHOWN = 8
 @click.option(
     "--jobs", "n_jobs", type=int, default=1, show_default=True, metavar="N", help="Processes on this machine."
 )
+@engine_options
 @click.option(
     "--finalists", "n_finalists", type=int, default=3, show_default=True, metavar="N", help="Best trials to repeat."
 )
@@ -73,6 +74,7 @@ def search(data: str | None, **values: Any) -> None:
       matinee search reviews.csv --trials 30
       matinee search imdb --train-size 1000 --space quick --timeout 8h
       matinee search imdb --encoder tfidf --space grid.yaml --sampler grid
+      matinee search imdb --engine ray --address auto --storage postgresql://user:password@host/database
     """
     from matinee.core.schema import from_flags
     from matinee.workflow import search as search_
@@ -91,6 +93,9 @@ _OWN = (
     "timeout",
     "storage",
     "n_jobs",
+    "engine",
+    "address",
+    "workers",
     "n_finalists",
     "finalist_seeds",
     "refit",

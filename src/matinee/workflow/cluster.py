@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matinee.core.environment import describe_machine
-from matinee.core.errors import NotAvailableError, SettingsError
+from matinee.core.errors import NotAvailableError, SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
+
+# What runs a command: this machine's own processes, or workers of Ray's.
+LOCAL, RAY = ENGINES = ("local", "ray")
 
 # Bytes of shared memory that Ray gets here: nothing large passes through it on one machine.
 _OBJECT_STORE = 256 * 1024 * 1024
@@ -46,6 +49,17 @@ class Cluster:
     def __str__(self) -> str:
         machines = "this machine" if self.is_here else f"{self.n_machines} machine{'s' * (self.n_machines != 1)}"
         return f"{self.workers} worker{'s' * (self.workers != 1)} on {machines}"
+
+
+def check_engine(engine: str, address: str | None, workers: int | None) -> None:
+    """Raise SettingsError if there is no such engine, or what Ray alone can do is asked of another."""
+    if engine not in ENGINES:
+        raise SettingsError(
+            f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}.{did_you_mean(engine, ENGINES)}"
+        )
+    for flag, value in (("--address", address), ("--workers", workers)):
+        if value is not None and engine != RAY:
+            raise SettingsError(f"{flag} is for --engine ray, and cannot be used without it.")
 
 
 def check_ray(address: str | None, workers: int | None) -> None:

@@ -23,6 +23,7 @@ from matinee.core.errors import RunError, SettingsError, StoppedError
 from matinee.core.files import storage_errors, write_json, write_text
 from matinee.core.interruption import check_interrupt, interrupts_held
 from matinee.core.progress import progress
+from matinee.core.ranks import refuse_several
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer
 from matinee.core.settings import LINEAR
@@ -126,6 +127,7 @@ def leaderboard(
         >>> board = matinee.leaderboard("imdb", encoders="tfidf,minilm", sizes="200,1000")  # doctest: +SKIP
         >>> print(board.verdict)  # doctest: +SKIP
     """
+    refuse_several("matinee leaderboard")
     if data is None:
         raise SettingsError("Nothing to learn from: name a dataset, as in `matinee leaderboard imdb`.")
     if seeds < 1:

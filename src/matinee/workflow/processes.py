@@ -18,7 +18,7 @@ from matinee.training.study import FINISHED
 from matinee.workflow.study_plan import FINALISTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from matinee.workflow.study_plan import Plan
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # What a process is started with; its plan comes on standard input, where nobody else reads the storage's password.
 _WORKER = "import sys; from matinee.workflow.trials import main; sys.exit(main())"
-_SECONDS_BETWEEN_LOOKS, _SECONDS_TO_STOP = 0.5, 20.0
+SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP = 0.5, 20.0
 
 
 def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None]) -> None:
@@ -41,11 +41,11 @@ def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None])
     """
     threads = max(1, (describe_machine()["cores"] or 1) // n_jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    processes = [_started(replace(plan, worker=n), environment) for n in range(n_jobs)]
+    processes = [started(replace(plan, worker=n), environment) for n in range(n_jobs)]
     try:
         asked = False
         while any(process.poll() is None for process, _ in processes):
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
             seen()
             if stop.asked and not asked:
                 asked = True
@@ -54,13 +54,25 @@ def run_processes(plan: Plan, n_jobs: int, stop: Stop, seen: Callable[[], None])
         _interrupt(processes)
         raise StoppedError("Stopped at once; trials that were under way are tried again later.") from None
     finally:
-        said = _ended(processes)
+        said = ended(processes)
     seen()
-    if any(process.returncode == 0 for process, _ in processes) or stop.asked or _is_done(plan):
+    settle(plan, [process.returncode for process, _ in processes], said, stop)
+
+
+def settle(plan: Plan, codes: Sequence[int], said: Sequence[str], stop: Stop) -> None:
+    """Warn of processes that ended early; raise TrainingError where none is left and the stage is not done.
+
+    Args:
+        plan: Of the search.
+        codes: Exit status of each process.
+        said: What each of those that failed said, in the same order.
+        stop: Whether they were asked to stop.
+    """
+    if any(code == 0 for code in codes) or stop.asked or _is_done(plan):
         for line in said:
             logger.warning(f"A process ended early: {line}")
         return
-    own = [line for (process, _), line in zip(processes, said, strict=True) if process.returncode > 0]
+    own = [line for code, line in zip(codes, said, strict=True) if code > 0]
     if own:
         raise TrainingError(f"{own[0]}.")
     raise TrainingError(
@@ -75,7 +87,7 @@ def _is_done(plan: Plan) -> bool:
     return sum(row.state in FINISHED for row in plan.open_trials().rows()) >= plan.n_trials
 
 
-def _started(plan: Plan, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], Path]:
+def started(plan: Plan, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], Path]:
     """Return a process that works on the plan, and the file that it writes its errors to."""
     log = plan.folder.workers / f"process-{plan.worker}-{os.getpid()}.log"
     log.parent.mkdir(exist_ok=True)
@@ -102,9 +114,9 @@ def _interrupt(processes: list[tuple[subprocess.Popen[str], Path]]) -> None:
             process.send_signal(signal.SIGINT)
 
 
-def _ended(processes: list[tuple[subprocess.Popen[str], Path]]) -> list[str]:
+def ended(processes: list[tuple[subprocess.Popen[str], Path]]) -> list[str]:
     """Wait for the processes, end those that do not end, and return the last line of each that failed."""
-    until, said = time.monotonic() + _SECONDS_TO_STOP, []
+    until, said = time.monotonic() + SECONDS_TO_STOP, []
     for process, log in processes:
         try:
             process.wait(timeout=max(0.1, until - time.monotonic()))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
 from matinee.core.backends import AUTO
-from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError, did_you_mean
+from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError
 from matinee.core.interruption import interrupts_held
 from matinee.core.progress import progress, told_to
 from matinee.core.schema import Layer, resolve
 from matinee.workflow.answering import answered, hash_of, written_columns
+from matinee.workflow.cluster import LOCAL, RAY, check_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 10_000
-
-# What runs the job: this process, or workers of Ray's.
-LOCAL, RAY = ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -159,15 +157,9 @@ def score(
 
 def _check_engine(engine: str, address: str | None, workers: int | None, names: Sequence[str]) -> None:
     """Raise SettingsError if what only one engine can do is asked of the other."""
-    if engine not in ENGINES:
-        raise SettingsError(
-            f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}.{did_you_mean(engine, ENGINES)}"
-        )
+    check_engine(engine, address, workers)
     if engine == RAY:
         return
-    for flag, value in (("--address", address), ("--workers", workers)):
-        if value is not None:
-            raise SettingsError(f"{flag} is for --engine ray, and cannot be used without it.")
     remote = next((name for name in names if "://" in name), None)
     if remote is not None:
         raise SettingsError(f"{remote}: places that are not on this machine are read and written by --engine ray.")

@@ -21,11 +21,13 @@ from matinee.core.errors import (
     StoppedError,
     TrainingError,
 )
+from matinee.core.ranks import refuse_several
 from matinee.core.schema import Layer, resolve
 from matinee.core.space import varied
 from matinee.core.wording import duration_in_words
 from matinee.training.study import FINISHED, StudyStorageError, check_installed
 from matinee.training.workers import Workers
+from matinee.workflow.cluster import LOCAL, RAY, check_engine, check_ray
 from matinee.workflow.fitting import CLASSIFIER
 from matinee.workflow.processes import run_processes
 from matinee.workflow.recipes import read_recipe
@@ -95,6 +97,9 @@ def search(
     timeout: float | str | None = None,
     storage: str | None = None,
     n_jobs: int = 1,
+    engine: str = LOCAL,
+    address: str | None = None,
+    workers: int | None = None,
     n_finalists: int = 3,
     finalist_seeds: int = 3,
     refit: bool = True,
@@ -119,6 +124,9 @@ def search(
         timeout: Seconds, or text such as `"2h"` and `"90m"`, after which no further trial is begun.
         storage: Where trials are kept: a database URL, or `journal:FILE`; a file in the study's folder where not given.
         n_jobs: Processes on this machine.
+        engine: `"local"`: this machine. `"ray"`: workers of Ray's, on this machine or on all of a cluster, in the place of `n_jobs`.
+        address: Of a Ray cluster, `"auto"` or `host:port`; where not given RAY_ADDRESS, else Ray is started on this machine.
+        workers: How many of them, with one core each; where not given one for each core, or accelerator.
         n_finalists: Best trials to repeat with further seeds; 0: the best trial wins.
         finalist_seeds: With how many.
         refit: Train the winner and the settings it is held against, and test each once.
@@ -135,7 +143,9 @@ def search(
         >>> study = matinee.search("imdb", train_size=1000, n_trials=30)  # doctest: +SKIP
         >>> study.best["learning_rate"], study.gain  # doctest: +SKIP
     """
+    refuse_several("matinee search")
     check_installed()
+    check_engine(engine, address, workers)
     layers = [read_recipe(recipe)] if recipe else []
     layers += [flags] if flags else []
     layers.append(Layer({**settings, **({} if data is None else {"data": str(data)})}))
@@ -145,6 +155,8 @@ def search(
             "Nothing to learn from: name a dataset, as in `matinee search imdb`, or a recipe that does."
         )
     check_numbers(n_trials, n_jobs, n_finalists, finalist_seeds)
+    crew = Crew(n_jobs, engine, address, workers)
+    crew.check()
     seconds = parse_duration(timeout)
     folder = StudyFolder(Path(study_dir).expanduser() if study_dir else new_study_dir(base))
     plan = Plan(
@@ -167,7 +179,53 @@ def search(
         check_metric(metric, dataset)
         plan = replace(plan, base=from_anywhere(base, dataset))
         open_folder(plan, dataset, overwrite=overwrite)
-        return _Search(plan, dataset, n_jobs, n_finalists if finalist_seeds else 0, finalist_seeds).run(refit=refit)
+        return _Search(plan, dataset, crew, n_finalists if finalist_seeds else 0, finalist_seeds).run(refit=refit)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the trials of a search.
+
+    Attributes:
+        n_jobs: Processes on this machine; 1: the one that was asked.
+        engine: `"local"`, or `"ray"`: its workers, in their place.
+        address: Of the Ray cluster.
+        workers: Of Ray; None: as many as it has cores or accelerators.
+    """
+
+    n_jobs: int
+    engine: str
+    address: str | None
+    workers: int | None
+
+    def check(self) -> None:
+        """Raise MatineeError if there is no such crew."""
+        if self.engine != RAY:
+            return
+        if self.n_jobs != 1:
+            raise SettingsError("--jobs is for processes of this machine alone: with --engine ray, say --workers.")
+        check_ray(self.address, self.workers)
+
+    def run(self, plan: Plan, dataset: Dataset, stop: Stop, seen: Callable[[], None]) -> None:
+        """Do the trials of the plan's stage; raises as `run_stage`, `run_processes` and `run_on_ray` do."""
+        if self.engine == RAY:
+            from matinee.workflow.search_ray import run_on_ray
+
+            run_on_ray(plan, self.address, self.workers, stop, seen)
+        elif self.n_jobs == 1:
+            run_stage(plan, dataset, stop, seen)
+        else:
+            run_processes(plan, self.n_jobs, stop, seen)
+
+    @property
+    def size(self) -> int:
+        """How many trials are done at a time, as far as that is known beforehand."""
+        return (self.workers or 1) if self.engine == RAY else self.n_jobs
+
+    def __str__(self) -> str:
+        if self.engine == RAY:
+            return f", workers of Ray's at {self.address}" if self.address else ", workers of Ray's"
+        return f", {self.n_jobs} processes" if self.n_jobs > 1 else ""
 
 
 class _Search:
@@ -176,15 +234,15 @@ class _Search:
     Args:
         plan: Of it.
         dataset: The base's.
-        n_jobs: Processes on this machine.
+        crew: Who does the trials.
         n_finalists: Best trials to repeat.
         n_seeds: With how many further seeds.
     """
 
-    def __init__(self, plan: Plan, dataset: Dataset, n_jobs: int, n_finalists: int, n_seeds: int) -> None:
+    def __init__(self, plan: Plan, dataset: Dataset, crew: Crew, n_finalists: int, n_seeds: int) -> None:
         self.plan = plan
         self.dataset = dataset
-        self.n_jobs = n_jobs
+        self.crew = crew
         self.n_finalists = n_finalists
         self.n_seeds = n_seeds
         self.trials = plan.open_trials()
@@ -234,7 +292,7 @@ class _Search:
         n_left = self.plan.n_trials - n_done
         if n_left > 0:
             going_on = f", after {n_done} that are done" if n_done else ""
-            where = f"{self.plan.folder.path}{f', {self.n_jobs} processes' if self.n_jobs > 1 else ''}"
+            where = f"{self.plan.folder.path}{self.crew}"
             logger.info(f"Searching: {n_left} trials{going_on} ({self.plan.sampler}; {where})")
             self._run_stage(self.plan, self.teller.look)
         finished = [row for row in self.record.rows if row.state in FINISHED]
@@ -245,17 +303,14 @@ class _Search:
             raise TrainingError(f"No trial was completed{why}.")
 
     def _run_stage(self, plan: Plan, seen: Callable[[], None]) -> None:
-        """Run the trials of a stage here, or in processes of their own.
+        """Run the trials of a stage.
 
         Raises:
             StoppedError: Ctrl-C.
         """
         with Stop() as stop:
             try:
-                if self.n_jobs == 1:
-                    run_stage(plan, self.dataset, stop, seen)
-                else:
-                    run_processes(plan, self.n_jobs, stop, seen)
+                self.crew.run(plan, self.dataset, stop, seen)
             except StoppedError as error:
                 raise StoppedError(f"{error} {self._how_to_go_on()}") from None
             if stop.asked:
@@ -331,7 +386,9 @@ class _Search:
                     repeats.add({}, number=number, seed=seed)
         n_left = len(set(wanted) - {_task(row) for row in repeats.rows() if row.state in FINISHED})
         if n_left:
-            seconds = n_left * statistics.fmean(row.outcome.seconds for row in finalists if row.outcome) / self.n_jobs
+            seconds = (
+                n_left * statistics.fmean(row.outcome.seconds for row in finalists if row.outcome) / self.crew.size
+            )
             of_base = self.plan.space.base_of(self.plan.base)
             n_others = sum(self.record.params_of(row) != of_base for row in finalists)
             yours = ", and your settings," if n_others < len(finalists) else ""

@@ -344,6 +344,10 @@ def run_stage(plan: Plan, dataset: Dataset | None, stop: Stop, seen: Callable[[]
 def main() -> int:
     """Work on the search that standard input describes, as one process of several; errors go to standard error, one line."""
     parent = os.getppid()
+    if hasattr(
+        signal, "pthread_sigmask"
+    ):  # Ray's threads hold the signal back, and a process has that from whoever starts it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     logging.getLogger("matinee").setLevel(logging.ERROR)
     try:
         plan = Plan.from_json(sys.stdin.read())
