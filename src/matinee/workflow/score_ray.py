@@ -149,16 +149,14 @@ def score_on_ray(
             where = stack.enter_context(cluster(address, workers))
         of = _cut(sources, settings, shard_rows, where)
         columns = written_columns(of.schema.names, label_names, prefix)
-        if not of.slices:
-            raise DataError("The input holds no rows.")
         start = time.monotonic()
         counted, word = target.begin(plan, of.mark, state, overwrite=overwrite)
         n_before = counted.scored
         job = _job(chosen, mark, of, columns, shard_rows, target, word, where)
         _score(job, of, where, counted)
         target.finish(plan, of.mark, counted, len(of.slices))
-        seconds = time.monotonic() - start
     rejected = target.rejected if counted.rejected else None
+    seconds = time.monotonic() - start
     return _scored(target, counted.scored, counted.rejected, counted.labels, rejected, seconds, n_before)
 
 
@@ -216,7 +214,10 @@ def _cut(sources: list[Source], settings: DataSettings, shard_rows: int, where: 
                 raise type(found)(f"{str(found).rstrip('.')}. {_GO_ON}")
             looks[number] = found
             bar.update(len(looks))
-    return cut(sources, [looks[number] for number in range(len(pieces))], settings, shard_rows)
+    of = cut(sources, [looks[number] for number in range(len(pieces))], settings, shard_rows)
+    if not of.slices:
+        raise DataError("The input holds no rows.")
+    return of
 
 
 def _looked(asked: Sequence[tuple[Any, ...]], n_at_once: int) -> Iterator[tuple[int, Look | MatineeError]]:
