@@ -126,6 +126,8 @@ class OpenVinoPredictor(EncoderPredictor):
                     "PERFORMANCE_HINT": hint,
                     "INFERENCE_PRECISION_HINT": self._number_format,
                     "INFERENCE_NUM_THREADS": n_threads(),
+                    # Several processes of one thread each would all be pinned to the first core.
+                    "ENABLE_CPU_PINNING": False,
                 }
                 with _readable(self._path):
                     compiled = self._core.compile_model(self._model, "CPU", settings)
