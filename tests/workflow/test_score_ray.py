@@ -186,6 +186,7 @@ def test_files_in_s3(ray, run_dir, lake, small_pieces, tmp_path, monkeypatch):
         import ray as ray_
 
         ray_.shutdown()  # workers inherit the environment that Ray is started in
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # they know the server of an earlier test
         s3 = fsspec.filesystem("s3", skip_instance_cache=True)
         s3.mkdir("lake")
         for path in lake.iterdir():

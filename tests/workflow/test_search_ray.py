@@ -213,7 +213,7 @@ def test_a_worker_says_what_is_wrong_with_it(plan, tmp_path):
         ({"address": "auto"}, "--address is for --engine ray"),
         ({"engine": "ray", "n_jobs": 2}, "with --engine ray, say --workers"),
         ({"engine": "ray", "workers": 0}, "--workers must be at least 1, got 0"),
-        ({"engine": "ray", "address": "ray://head:10001"}, "through a Ray client this cannot be done"),
+        ({"engine": "ray", "address": "ray://head:10001"}, "Through a Ray client or its dashboard this cannot be done"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_made(tiny_csv, tmp_path, options, said):
