@@ -218,7 +218,7 @@ class TrainingSettings:
     """What computes dropout and attention in training: `auto` takes matinee's own where they are faster (on a CPU) and leaves out all padding (on a GPU in bf16), `torch` leaves all to torch and pads."""
 
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
-    """Seed of the training sample, the head, the order of the texts and dropout; the number of processes changes dropout alone."""
+    """Seed of the training sample, the head, the order of the texts and dropout; the number of processes changes dropout and mixup's pairs alone."""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def fit(
         throwaway,
         start_is_candidate,
     )
-    if checkpoint is None or not is_finished(checkpoint):
+    if world_size() > 1 and (checkpoint is None or not is_finished(checkpoint)):
         device = next(model.parameters()).device
         model.cpu()  # tensors of one accelerator mean nothing to a process with another
         hand_out(task)
