@@ -60,4 +60,7 @@ def test_the_page_tells_a_goal_that_was_missed():
     assert "takes 80 s with one thread, 45 s with two, and 44 s with two processes" in page
     missed = {**found, "score": {**score, "efficiency": {**score["efficiency"], "ray": 0.84}}}
     assert "84 % of two times what one thread does, less than the 90 % that we wanted" in scale.page(missed)
-    assert scale.page({}) == scale.UNKNOWN
+    assert scale.page({}).count("has not been measured yet") == 2
+    without = scale.page({name: of for name, of in found.items() if name != "train"})
+    assert "| `--engine ray --workers 2` |" in without
+    assert without.count("Training has not been measured yet") == without.count("measured yet") == 1
