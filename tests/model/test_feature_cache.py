@@ -79,3 +79,16 @@ def test_the_disk_is_not_filled(tmp_path):
         cache.get(name, lambda: np.ones((10, 10), np.float32))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors", "b.safetensors"]
     cache.get("c", lambda: pytest.fail("it is in memory"))
+
+
+def test_a_file_that_another_process_has_just_named_is_no_trouble(tmp_path, monkeypatch):
+    """A temporary name is listed, and gone before its size is asked for."""
+    from pathlib import Path
+
+    (tmp_path / "there.safetensors").write_bytes(bytes(10))
+    listed = [tmp_path / ".half-written.safetensors", tmp_path / "there.safetensors"]
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(listed))
+    cache = FeatureCache(tmp_path)
+    assert cache._bytes_on_disk() == 10
+    assert np.array_equal(cache.get("key", lambda: np.ones((2, 3), np.float32)), np.ones((2, 3), np.float32))
+    assert (tmp_path / "key.safetensors").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,11 @@ class FeatureCache:
     def _bytes_on_disk(self) -> int:
         if self.folder is None or not self.folder.is_dir():
             return 0
-        return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        total = 0
+        for path in self.folder.glob("*.safetensors"):
+            with suppress(FileNotFoundError):  # another process has given a file its name since
+                total += path.stat().st_size
+        return total
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.safetensors"
