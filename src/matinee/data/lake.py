@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager
@@ -275,7 +276,7 @@ def put(written: Path, folder: str, name: str) -> None:
     if not is_remote(folder):
         target = local_path(folder) / name
         with storage_errors(target), atomic_path(target) as temporary:
-            temporary.write_bytes(written.read_bytes())
+            shutil.copyfile(written, temporary)
         return
     system, path = file_system(folder)
     with place_errors(folder, writing=True):

@@ -1,23 +1,28 @@
-"""What bulk scoring writes beside the rows that it reads, whichever engine runs it."""
+"""What bulk scoring is asked for, and writes beside the rows that it reads, whichever engine runs it."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matinee.core.errors import SettingsError
+from matinee.core.errors import SettingsError, StoppedError
 from matinee.core.files import file_sha256
+from matinee.core.schema import Layer, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from matinee.core.settings import DataSettings
     from matinee.core.types import Predictions
     from matinee.data.streaming import Shard
     from matinee.inference import Predictor
+    from matinee.inference.load import Chosen
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +31,53 @@ _PREFIX = "predicted_"
 
 # Files of a model folder that an answer depends on.
 _DECISIVE = {".json", ".safetensors", ".txt", ".model"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How files are to be scored: arguments of `matinee.workflow.score.score`, by the same names."""
+
+    shard_rows: int
+    format: str | None
+    text_column: str | None
+    encoding: str
+    prefix: str | None
+    overwrite: bool
+
+    @property
+    def data(self) -> DataSettings:
+        """Text column and encoding as the readers take them."""
+        return resolve(Layer({"text_column": self.text_column, "encoding": self.encoding})).data
+
+    def plan(self, chosen: Chosen, inputs: Sequence[object], form: str) -> dict[str, Any]:
+        """Return what a job is: another start of the same one goes on with it.
+
+        Args:
+            chosen: The classifier and its back end.
+            inputs: What each input file is known by, plain JSON values.
+            form: Of the output.
+        """
+        return {
+            "classifier": hash_of(chosen.folder),
+            "backend": f"{chosen.backend}-{chosen.precision}",
+            "inputs": list(inputs),
+            "format": form,
+            "shard_rows": self.shard_rows,
+            "text_column": self.text_column,
+            "encoding": self.encoding,
+            "prefix": self.prefix,
+        }
+
+
+@contextmanager
+def kept_when_stopped(folder: Path | str) -> Iterator[None]:
+    """Say what stays in the output, and how to go on, where Ctrl-C ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            f"Interrupted: what is finished stays in {folder}. Run the same command again to go on."
+        ) from error
 
 
 def hash_of(folder: Path) -> str:

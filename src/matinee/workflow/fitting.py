@@ -263,7 +263,7 @@ def fine_tune(
     from matinee.inference.backends.torch import TorchPredictor
     from matinee.model.precision import best_device, choose_precision
     from matinee.tokens.windows import Windows
-    from matinee.training import FitResult, TokenizedSplit, augment_split, fit, head_sample, start_head
+    from matinee.training import FitResult, TokenizedSplit, augment_split, fit, start_head
 
     seed = settings.training.seed
     precision = choose_precision(settings.training.precision, best_device())
@@ -276,12 +276,7 @@ def fine_tune(
     frozen: FrozenEncoder | None = None
     if settings.model.head == "fitted":
         labels = dataset.splits["train"].labels
-        # Where the head is all there is to it, every text counts.
-        rows = np.arange(len(labels)) if settings.training.freeze == "all" else head_sample(labels, seed=seed)
-        if len(rows) < len(labels):
-            logger.info(
-                f"The head is fitted on {len(rows):,} of the {len(labels):,} training texts, before all are learned from"
-            )
+        rows = _head_rows(labels, settings)
         read = {**({} if throwaway else ids), "train": [ids["train"][row] for row in rows]}
         with watch.stage("fitted head"):
             frozen = start_head(
@@ -321,6 +316,20 @@ def fine_tune(
     with watch.stage("calibrating"):
         calibrated = calibrate(predictor, dataset.splits["validation"], settings.training)
     return Tuned(predictor, tokenizer, result, frozen, calibrated, _augmentation(settings, augmented))
+
+
+def _head_rows(labels: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
+    """Return which training texts the head is fitted on: where it is all there is to it, every text counts."""
+    from matinee.training import head_sample
+
+    if settings.training.freeze == "all":
+        return np.arange(len(labels))
+    rows = head_sample(labels, seed=settings.training.seed)
+    if len(rows) < len(labels):
+        logger.info(
+            f"The head is fitted on {len(rows):,} of the {len(labels):,} training texts, before all are learned from"
+        )
+    return rows
 
 
 def _learned(

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core import hub
 from matinee.core.backends import AUTO
-from matinee.core.errors import DataError, SettingsError, StoppedError, StorageError
+from matinee.core.errors import DataError, SettingsError, StorageError
 from matinee.core.interruption import interrupts_held
 from matinee.core.progress import progress, told_to
-from matinee.core.schema import Layer, resolve
-from matinee.workflow.answering import answered, hash_of, written_columns
+from matinee.workflow.answering import Asked, answered, kept_when_stopped, written_columns
 from matinee.workflow.cluster import LOCAL, RAY, check_engine
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from matinee.data.shards import Done, Output
     from matinee.data.streaming import RowStream, Shard
     from matinee.inference import Predictor
+    from matinee.inference.load import Chosen
 
 logger = logging.getLogger(__name__)
 
@@ -104,54 +104,40 @@ def score(
         StorageError: The disk is full; the finished shards stay.
     """
     from matinee.data.shards import Output
-    from matinee.data.streaming import fingerprint
     from matinee.inference.load import choose_classifier
 
-    names = [inputs] if isinstance(inputs, (str, Path)) else inputs
-    _check_engine(engine, address, workers, [*map(str, names), str(output)])
+    names = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    _check_engine(engine, address, workers, [*names, str(output)])
     if shard_rows < 1:
         raise SettingsError(f"--shard-rows must be at least 1, got {shard_rows}.")
+    asked = Asked(shard_rows, format, text_column, encoding, prefix, overwrite)
     if engine == RAY:
         from matinee.workflow.score_ray import score_on_ray
 
         with hub.offline(offline):
-            return score_on_ray(
-                choose_classifier(run, backend),
-                [str(name) for name in names],
-                output,
-                address=address,
-                workers=workers,
-                shard_rows=shard_rows,
-                format=format,
-                text_column=text_column,
-                encoding=encoding,
-                prefix=prefix,
-                overwrite=overwrite,
-            )
+            chosen = choose_classifier(run, backend)
+            return score_on_ray(chosen, names, output, asked, address=address, workers=workers)
     target = Output.of(output, format)
     with hub.offline(offline):
-        chosen = choose_classifier(run, backend)
-        stream = _open([str(name) for name in names], target, text_column, encoding)
-        plan = {
-            "classifier": hash_of(chosen.folder),
-            "backend": f"{chosen.backend}-{chosen.precision}",
-            "inputs": [fingerprint(file.path) for file in stream.files],
-            "format": target.format,
-            "shard_rows": shard_rows,
-            "text_column": text_column,
-            "encoding": encoding,
-            "prefix": prefix,
-        }
-        done = target.look(plan, overwrite=overwrite)
-        if done is not None and done.complete:
-            logger.info(f"{target.path} is complete already: nothing to do")
-            target.tidy()
-            return _scored(target, done, 0.0, done.scored)
-        predictor = chosen.open()
-    columns = written_columns(stream.schema.names, predictor.label_names, prefix)
+        return _score_here(choose_classifier(run, backend), names, target, asked)
+
+
+def _score_here(chosen: Chosen, names: Sequence[str], target: Output, asked: Asked) -> Scored:
+    """Answer all texts in this process; arguments and errors are those of `score`."""
+    from matinee.data.streaming import find_inputs, fingerprint, open_stream
+
+    stream = open_stream(find_inputs(names, target.written), asked.data)
+    plan = asked.plan(chosen, [fingerprint(file.path) for file in stream.files], target.format)
+    done = target.look(plan, overwrite=asked.overwrite)
+    if done is not None and done.complete:
+        logger.info(f"{target.path} is complete already: nothing to do")
+        target.tidy()
+        return _scored(target, done, 0.0, done.scored)
+    predictor = chosen.open()
+    columns = written_columns(stream.schema.names, predictor.label_names, asked.prefix)
     start, before = time.monotonic(), 0 if done is None else done.scored
     with _kept_on_failure(target), target.locked():
-        done = _run(_Job(target, stream, predictor, columns, shard_rows), plan, overwrite=overwrite)
+        done = _run(_Job(target, stream, predictor, columns, asked.shard_rows), plan, overwrite=asked.overwrite)
     return _scored(target, done, time.monotonic() - start, before)
 
 
@@ -172,13 +158,6 @@ class _Job:
     predictor: Predictor
     columns: tuple[str, ...]
     shard_rows: int
-
-
-def _open(names: Sequence[str], target: Output, text_column: str | None, encoding: str) -> RowStream:
-    from matinee.data.streaming import find_inputs, open_stream
-
-    settings = resolve(Layer({"text_column": text_column, "encoding": encoding})).data
-    return open_stream(find_inputs(names, target.written), settings)
 
 
 @dataclass
@@ -244,11 +223,8 @@ def _shards(job: _Job, found: Done | None) -> Iterator[Shard]:
 def _kept_on_failure(output: Output) -> Iterator[None]:
     """Say what stays, and how to go on, where a job is stopped or the disk is full."""
     try:
-        yield
-    except KeyboardInterrupt as error:
-        raise StoppedError(
-            f"Interrupted: what is finished stays in {output.folder}. Run the same command again to go on."
-        ) from error
+        with kept_when_stopped(output.folder):
+            yield
     except StorageError as error:
         raise StorageError(f"{error} The finished shards stay: run the same command again to go on.") from error
 

@@ -27,14 +27,12 @@ from matinee.core.errors import (
     NotAvailableError,
     RunError,
     SettingsError,
-    StoppedError,
     StorageError,
 )
 from matinee.core.interruption import interrupts_held
 from matinee.core.progress import progress
-from matinee.core.schema import Layer, resolve
-from matinee.workflow.answering import answered, hash_of, written_columns
-from matinee.workflow.cluster import check_ray, cluster
+from matinee.workflow.answering import answered, hash_of, kept_when_stopped, written_columns
+from matinee.workflow.cluster import RAY, check_ray, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from matinee.data.slices import Cut, Look, Piece
     from matinee.data.streaming import Shard
     from matinee.inference.load import Chosen
+    from matinee.workflow.answering import Asked
     from matinee.workflow.cluster import Cluster
     from matinee.workflow.score import Scored
 
@@ -102,15 +101,10 @@ def score_on_ray(
     chosen: Chosen,
     names: Sequence[str],
     output: str | Path,
+    asked: Asked,
     *,
     address: str | None,
     workers: int | None,
-    shard_rows: int,
-    format: str | None,  # noqa: A002 - the flag's name
-    text_column: str | None,
-    encoding: str,
-    prefix: str | None,
-    overwrite: bool,
 ) -> Scored:
     """Answer all texts of files by workers of Ray's; a second start of the same job goes on where the first one stopped.
 
@@ -120,39 +114,27 @@ def score_on_ray(
     from matinee.data.lake_output import LakeOutput
 
     check_ray(address, workers)
-    target = LakeOutput.of(output, format)
+    target = LakeOutput.of(output, asked.format)
     sources = find_sources(names, target.folder)
-    settings = resolve(Layer({"text_column": text_column, "encoding": encoding})).data
-    mark = hash_of(chosen.folder)
-    plan = {
-        "engine": "ray",
-        "classifier": mark,
-        "backend": f"{chosen.backend}-{chosen.precision}",
-        "inputs": [source.mark for source in sources],
-        "format": target.format,
-        "shard_rows": shard_rows,
-        "text_column": text_column,
-        "encoding": encoding,
-        "prefix": prefix,
-    }
-    state = target.look(plan, overwrite=overwrite)
+    plan = {"engine": RAY, **asked.plan(chosen, [source.mark for source in sources], target.format)}
+    state = target.look(plan, overwrite=asked.overwrite)
     if state is not None and "completed" in state:
         return _complete(target, state["completed"])
     label_names = chosen.open().label_names  # what cannot be opened here is not sent anywhere
-    settings = _with_text_column(settings, sources)
-    with _kept_on_failure(target), target.locked(), ExitStack() as stack:
-        state = target.look(plan, overwrite=overwrite)
+    settings = _with_text_column(asked.data, sources)
+    with kept_when_stopped(target.folder), target.locked(), ExitStack() as stack:
+        state = target.look(plan, overwrite=asked.overwrite)
         if state is not None and "completed" in state:  # by another process, since the first look
             return _complete(target, state["completed"])
         target.check_writable()
         with interrupts_held():
             where = stack.enter_context(cluster(address, workers))
-        of = _cut(sources, settings, shard_rows, where)
-        columns = written_columns(of.schema.names, label_names, prefix)
+        of = _cut(sources, settings, asked.shard_rows, where)
+        columns = written_columns(of.schema.names, label_names, asked.prefix)
         start = time.monotonic()
-        counted, word = target.begin(plan, of.mark, state, overwrite=overwrite)
+        counted, word = target.begin(plan, of.mark, state, overwrite=asked.overwrite)
         n_before = counted.scored
-        job = _job(chosen, mark, of, columns, shard_rows, target, word, where)
+        job = _job(chosen, plan["classifier"], of, columns, asked.shard_rows, target, word, where)
         _score(job, of, where, counted)
         target.finish(plan, of.mark, counted, len(of.slices))
     rejected = target.rejected if counted.rejected else None
@@ -326,16 +308,6 @@ def _what_ray_says(error: Exception) -> str:
     if "No module named" in str(error):
         return f"The workers lack something: {said}. Install the same matinee on every machine of the cluster. {_GO_ON}"
     return f"A worker failed: {said[:300].rstrip('.')}. {_GO_ON}"
-
-
-@contextmanager
-def _kept_on_failure(output: LakeOutput) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise StoppedError(
-            f"Interrupted: what is finished stays in {output.folder}. Run the same command again to go on."
-        ) from error
 
 
 def _complete(target: LakeOutput, completed: dict[str, Any]) -> Scored:
