@@ -132,6 +132,15 @@ def test_a_killed_worker_of_ray_and_its_process_lose_nothing(alone, tmp_path, ti
 
 
 @pytest.mark.slow
+def test_more_workers_than_there_are_cores_come_to_an_end_too(alone, tmp_path, tiny_csv, tiny_encoder):
+    many = Search(tmp_path, tiny_csv, tiny_encoder)
+    connected = "import ray; ray.init(address='local', num_cpus=1, include_dashboard=False, log_to_driver=False); "
+    many.command[: len(PROGRAM)] = [sys.executable, "-c", connected + "from matinee.cli.main import main; main()"]
+    many.finish("--engine", "ray", "--workers", "2")
+    assert many.trials() == pytest.approx(alone.trials(), abs=1e-6)
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_after_their_trials_and_the_same_command_goes_on(tmp_path, tiny_csv, tiny_encoder):
     many = Search(tmp_path, tiny_csv, tiny_encoder, {"learning_rate": SPACE["learning_rate"], "epochs": [15, 16]})
     process = many.start("--engine", "ray", "--workers", "2")

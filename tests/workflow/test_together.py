@@ -208,6 +208,27 @@ def test_what_is_wrong_is_said_once(training, arguments, said):
     assert not training.run_dir.exists()
 
 
+def test_a_script_that_trains_twice_is_told_so_and_does_not_wait(tmp_path, tiny_csv):
+    script = tmp_path / "twice.py"
+    script.write_text(
+        "import sys, matinee\n"
+        f"for name in 'ab': matinee.train({str(tiny_csv)!r}, encoder='tfidf', test_size=24, run_dir={str(tmp_path)!r} + '/' + name)\n"
+    )
+    launcher = (*TORCHRUN[: TORCHRUN.index("-m", 3)], str(script))
+    process = subprocess.Popen(
+        launcher, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    assert "2 processes train together once for each launch" in errors
+    assert (tmp_path / "a" / "manifest.json").is_file()
+    assert not (tmp_path / "b").exists()
+
+
 def test_other_commands_are_refused_in_a_line(training, tiny_csv):
     process = training.start(TORCHRUN, "search", str(tiny_csv), "--run-dir", str(training.run_dir))
     _, errors = process.communicate(timeout=120)

@@ -217,7 +217,8 @@ def help_to_fit() -> None:
                 "that all of them have."
             )
         task.model.to(best_device())
-        _carry_out(task)
+        with lost_processes("It said why."):
+            _carry_out(task)
 
 
 def _carry_out(

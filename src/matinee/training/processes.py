@@ -41,13 +41,25 @@ _UNASKED = (None, "", "1")
 
 _groups: dict[str, Any] = {}
 
+# Not empty once this process has led.
+_once: list[bool] = []
+
 
 @contextmanager
 def leading() -> Iterator[None]:
-    """Have the other processes at hand in the block, and let them go after it; where it fails, they end with this process."""
+    """Have the other processes at hand in the block, and let them go after it; where it fails, they end with this process.
+
+    Raises:
+        SettingsError: They have been let go, or are about to end, after an earlier block.
+    """
     if world_size() == 1:
         yield
         return
+    if _once:
+        raise SettingsError(
+            f"{world_size()} processes train together once for each launch: start the next training with torchrun or accelerate anew."
+        )
+    _once.append(True)
     _join()
     with _threads(_cores()):
         yield

@@ -60,28 +60,43 @@ def run_on_ray(plan: Plan, address: str | None, workers: int | None, stop: Stop,
         n_workers = workers or where.n_gpus or where.workers
         actors = [kind.remote() for _ in range(n_workers)]
         runs = [actor.run.remote(replace(plan, worker=n).to_json(), __version__) for n, actor in enumerate(actors)]
-        _watch(ray, actors, runs, stop, seen)
-        found = [_result(ray, run) for run in runs]
+        found = _watch(ray, dict(zip(runs, actors, strict=True)), stop, seen)
     seen()
     settle(plan, [code for code, _ in found], [said for _, said in found if said], stop)
 
 
-def _watch(ray: Any, actors: list[Any], runs: list[Any], stop: Stop, seen: Callable[[], None]) -> None:
-    """Wait until all runs are over, and hand Ctrl-C on to them."""
-    asked = False
+def _watch(ray: Any, at_work: dict[Any, Any], stop: Stop, seen: Callable[[], None]) -> list[tuple[int, str]]:
+    """Wait until all runs are over, hand Ctrl-C on to them, and return how each ended.
+
+    A worker that is done makes room: of more workers than there are cores or accelerators, some begin only then.
+
+    Args:
+        ray: The module.
+        at_work: The worker of each run.
+        stop: Set by Ctrl-C.
+        seen: Called now and then.
+    """
+    asked, found = False, list[tuple[int, str]]()
     try:
-        while ray.wait(runs, num_returns=len(runs), timeout=SECONDS_BETWEEN_LOOKS)[1]:
+        while at_work:
+            done, _ = ray.wait(list(at_work), timeout=SECONDS_BETWEEN_LOOKS)
+            for run in done:
+                found.append(_result(ray, run))
+                ray.kill(at_work.pop(run))
             seen()
             if stop.asked and not asked:
                 asked = True
-                _interrupt(ray, actors)
+                _interrupt(ray, list(at_work.values()))
     except KeyboardInterrupt:
-        _interrupt(ray, actors)
-        ray.wait(runs, num_returns=len(runs), timeout=SECONDS_TO_STOP)
+        _interrupt(ray, list(at_work.values()))
+        ray.wait(list(at_work), num_returns=len(at_work), timeout=SECONDS_TO_STOP)
         raise StoppedError("Stopped at once; trials that were under way are tried again later.") from None
+    return found
 
 
 def _interrupt(ray: Any, actors: list[Any]) -> None:
+    if not actors:
+        return
     ray.wait([actor.interrupt.remote() for actor in actors], num_returns=len(actors), timeout=SECONDS_TO_STOP)
 
 
