@@ -1,6 +1,6 @@
 """What a second worker brings: scoring by two workers of Ray's, and training by two processes, beside one with a single thread.
 
-python benchmarks/scale.py [--parts score train] [--texts 20000] [--repeats 2] [--prepare] [--dry-run]
+python benchmarks/scale.py [--parts score train] [--texts 16000] [--repeats 2] [--prepare] [--dry-run]
 
 Scoring: IMDB reviews from a Parquet file, answered by the OpenVINO int8 export of `minilm` at 256 tokens, the head of which is fitted
 and the rest as it came: speed does not depend on what it learned. Each arm is a command as one would type it, in turns:
@@ -293,7 +293,7 @@ def main():
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description="What a second worker brings.")
     parser.add_argument("--parts", nargs="+", choices=["score", "train"], default=["score", "train"])
-    parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--texts", type=int, default=16_000)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--prepare", action="store_true", help="make what is scored with, and stop")
     parser.add_argument("--dry-run", action="store_true", help="store nothing")
