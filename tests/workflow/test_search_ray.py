@@ -197,7 +197,7 @@ def test_paths_are_absolute_for_workers_that_begin_elsewhere(plan, tmp_path, mon
 
 def test_a_worker_without_the_study_s_folder_keeps_its_locks_elsewhere(plan, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert _folder_here(plan).path.parent.parent == tmp_path
+    assert _folder_here(plan).path.parent.parent.parent == tmp_path
     assert _folder_here(plan).path.is_dir()
     plan.folder.path.mkdir()
     assert _folder_here(plan) == plan.folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from typing import NoReturn
 
@@ -29,10 +30,13 @@ from matinee.cli.search import search
 from matinee.cli.serve import serve
 from matinee.cli.stress import stress
 from matinee.cli.train import train
-from matinee.core.errors import InterruptedTrainingError, MatineeError, SettingsError
+from matinee.core.errors import MatineeError, SettingsError
 from matinee.core.ranks import is_helper, rank, refuse_several
 
 INTERRUPTED = 130
+
+# torchrun ends all processes as soon as one has failed: the first one should have said why by then.
+_SECONDS_TO_SAY_IT = 3
 
 # What torchrun and Accelerate may start in several processes.
 _TOGETHER = {"train", "distill"}
@@ -96,12 +100,12 @@ def run(arguments: list[str]) -> int:
         where = error.ctx.command_path if error.ctx else "matinee"
         return _fail(f"{_one_line(error.format_message())} (see `{where} --help`)", 2, said=is_helper())
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted.", INTERRUPTED)
+        return _fail("interrupted.", INTERRUPTED, said=is_helper())
     except BrokenPipeError:  # `matinee predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MatineeError, click.ClickException) as error:
-        said = is_helper() and isinstance(error, (SettingsError, InterruptedTrainingError))
+        said = is_helper() and isinstance(error, SettingsError)
         return _fail(_one_line(str(error) or error.__class__.__name__), getattr(error, "exit_code", 2), said=said)
     except OSError as error:
         return _fail(_one_line(f"{error.strerror or error}: {error.filename or 'no file named'}"), 2)
@@ -115,7 +119,9 @@ def _fail(message: str, code: int, *, said: bool = False) -> int:
     """Print an error, unless the first of several processes says it; return the exit code."""
     if terminal.debug():
         traceback.print_exc()
-    if not said:
+    if said:
+        time.sleep(_SECONDS_TO_SAY_IT)
+    else:
         terminal.say_error(f"process {rank()}: {message}" if is_helper() else message)
     return code
 

@@ -302,8 +302,10 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
         self.raise_if_asked(state)
 
     def raise_if_asked(self, state: Any) -> None:
-        """Raise InterruptedTrainingError if Ctrl-C was pressed; to be called by all processes."""
+        """Raise InterruptedTrainingError if Ctrl-C was pressed, in the first process; to be called by all, the others end."""
         if any_process(self.asked, self.device):
+            if is_helper():
+                raise SystemExit(0)  # the first process says it
             raise InterruptedTrainingError(
                 f"Stopped at step {state.global_step} of {state.max_steps}; the state is saved. "
                 f"Continue with `matinee train --resume {self.run.path}`."

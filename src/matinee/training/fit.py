@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,15 @@ from matinee.training.callbacks import (
 from matinee.training.checkpoints import is_finished, latest_checkpoint, load_weights
 from matinee.training.estimate import Work
 from matinee.training.evaluations import Evaluations
-from matinee.training.processes import hand_out, lost_processes, shared_cores, tasks
+from matinee.training.processes import (
+    agree,
+    failure_of,
+    following,
+    hand_out,
+    lost_processes,
+    shared_cores,
+    tasks,
+)
 from matinee.training.recovery import memory_errors, recomputed_activations
 from matinee.training.selection import check_selection, logged_name, n_counted
 from matinee.training.trainer import (
@@ -168,14 +177,10 @@ def fit(
         throwaway,
         start_is_candidate,
     )
-    if world_size() > 1 and (checkpoint is None or not is_finished(checkpoint)):
-        device = next(model.parameters()).device
-        model.cpu()  # tensors of one accelerator mean nothing to a process with another
-        hand_out(task)
-        model.to(device)
     told = [] if each_epoch is None else [EachEpochCallback(each_epoch)]
-    again = f"Continue with `matinee train --resume {run.path}`: from the last checkpoint."
-    with shared_cores(), lost_processes(again):
+    with shared_cores(), lost_processes(_again(run)):
+        if world_size() > 1 and (checkpoint is None or not is_finished(checkpoint)):
+            _share(task)
         state = _carry_out(task, told, trackers, to_predict)
     history = history_rows(state.log_history)
     return FitResult(history, _epoch_of(state.best_global_step, history), state.global_step)
@@ -202,23 +207,45 @@ class Task:
     start_is_candidate: bool
 
 
+def _share(task: Task) -> None:
+    """Have the other processes begin with the task too; raise an error of ours where one of them cannot."""
+    device = next(task.model.parameters()).device
+    task.model.cpu()  # tensors of one accelerator mean nothing to a process with another
+    hand_out(task)
+    agree(None)
+    task.model.to(device)
+
+
+def _again(run: RunFolder) -> str:
+    """Return what to do where another process was lost."""
+    return (
+        f"If it said why, mend that first; `matinee train --resume {run.path}` goes on from the last checkpoint, if there is "
+        "one by now."
+    )
+
+
 def help_to_fit() -> None:
     """Train along with the first of several processes until it is done, and write nothing.
 
     Raises:
-        InterruptedTrainingError: The first process has ended, or Ctrl-C was pressed.
-        MatineeError: This machine cannot do what the first one's can.
+        InterruptedTrainingError: Another process has ended.
     """
-    for task in tasks():
-        choose_precision(task.precision, best_device())
-        if task.checkpoint is not None and not task.checkpoint.is_dir():
-            raise RunError(
-                f"{task.checkpoint} is not to be found on this machine: several machines go on with a run only from a drive "
-                "that all of them have."
-            )
-        task.model.to(best_device())
-        with lost_processes("It said why."):
-            _carry_out(task)
+    with following():
+        for task in tasks():
+            with lost_processes(_again(task.run)):
+                agree(failure_of(partial(_check_place, task)))
+                task.model.to(best_device())
+                _carry_out(task)
+
+
+def _check_place(task: Task) -> None:
+    """Raise an error of ours where this process cannot do here what the first one can."""
+    choose_precision(task.precision, best_device())
+    if task.checkpoint is not None and not task.checkpoint.is_dir():
+        raise RunError(
+            f"{task.checkpoint} is not to be found on this machine: several machines go on with a run only from a drive "
+            "that all of them have."
+        )
 
 
 def _carry_out(

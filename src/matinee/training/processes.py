@@ -14,32 +14,45 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from matinee.core.environment import describe_machine
-from matinee.core.errors import InterruptedTrainingError, SettingsError
+from matinee.core.errors import InterruptedTrainingError, MatineeError, SettingsError
 from matinee.core.ranks import is_helper, local_rank, local_world_size, rank, world_size
+from matinee.model.precision import best_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import nn
+    from torch._C._distributed_c10d import Store
 
 # A process that trains hears from the others once a step. While the first one prepares, or writes the report, there is
-# nothing to hear, for hours with much data; should it end, its connections do, and the others notice at once.
+# nothing to hear, for hours with much data; should its process end, its connections do, and the others notice at once.
 _STEP, _WAIT = timedelta(minutes=30), timedelta(days=30)
 
 # What torchrun sets where nobody says how many threads a process has.
 _UNASKED = (None, "", "1")
 
-_groups: dict[str, Any] = {}
+# How this process reaches the others, while it does: the groups that messages go through, one for work that is handed out
+# and one for what is said meanwhile, and torch's store, where notes are left.
+_work: list[dist.ProcessGroup] = []
+_messages: list[dist.ProcessGroup] = []
+_notes: list[Store] = []
+
+# The note of a first process that could not finish, and says itself why; what processes compute on, by rank.
+_FAILED, _COMPUTES_ON = "failed", "computes on/{}"
+
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 # Not empty once this process has led.
 _once: list[bool] = []
@@ -47,10 +60,11 @@ _once: list[bool] = []
 
 @contextmanager
 def leading() -> Iterator[None]:
-    """Have the other processes at hand in the block, and let them go after it; where it fails, they end with this process.
+    """Have the other processes at hand in the block, and let them go after it; where it fails, they end at once.
 
     Raises:
-        SettingsError: They have been let go, or are about to end, after an earlier block.
+        SettingsError: They have been let go, or have ended, after an earlier block, cannot be reached, or do not compute on one
+            kind of device.
     """
     if world_size() == 1:
         yield
@@ -60,25 +74,51 @@ def leading() -> Iterator[None]:
             f"{world_size()} processes train together once for each launch: start the next training with torchrun or accelerate anew."
         )
     _once.append(True)
-    _join()
-    with _threads(_cores()):
-        yield
-    _send(None)
+    try:
+        _join()
+        with _threads(_cores()):
+            yield
+    except BaseException:
+        _fail()
+        raise
+    # All is done: one that has been lost since need not be told.
+    with suppress(RuntimeError):
+        _hand(None)
     _leave()
 
 
-def tasks() -> Iterator[Any]:
-    """Give what the first process hands out, until it is done.
+@contextmanager
+def following() -> Iterator[None]:
+    """Be one of the others in the block, which takes what `tasks` gives.
+
+    Where the first process knows why it cannot go on, this one ends without a word and without a failure: torchrun would
+    end the first one too, which may have caught its error, or be about to say what it is.
 
     Raises:
-        InterruptedTrainingError: It has ended, and says itself why.
+        InterruptedTrainingError: Another process has ended.
+        SettingsError: They cannot reach each other.
     """
-    with lost_processes("It said why."), _threads(max(1, _cores() // local_world_size())):
+    with _threads(max(1, _cores() // local_world_size())):
         _join()
-        while (task := _receive()) is not None:
+        threading.Thread(target=_end_with_first, args=(_notes[0],), daemon=True).start()
+        yield
+        _leave()
+
+
+def _end_with_first(notes: Store) -> None:
+    """End this process as soon as the first one has left a note that it failed: the connections may outlive that."""
+    with suppress(RuntimeError):  # the notes have gone, and with them whoever keeps them
+        while not notes.check([_FAILED]):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os._exit(0)
+
+
+def tasks() -> Iterator[Any]:
+    """Give what the first process hands out, until it is done; within `following`."""
+    with lost_processes("It may have said why."):
+        while (task := _hand(None)) is not None:
             yield task
             del task
-        _leave()
 
 
 def hand_out(task: Any) -> None:
@@ -89,11 +129,38 @@ def hand_out(task: Any) -> None:
     """
     if world_size() == 1:
         return
-    if not _groups:
+    if not _work:
         raise SettingsError(
             f"Of what {world_size()} processes do together, train and distill alone train together: start this without torchrun."
         )
-    _send(task)
+    _hand(task)
+
+
+def agree(failure: MatineeError | None) -> None:
+    """Raise in the first process what keeps any of them from going on, and end the others; to be called by all.
+
+    Args:
+        failure: What keeps this one; None: nothing.
+
+    Raises:
+        MatineeError: Of the same class as the failure of the process of lowest rank that has one.
+    """
+    failures = from_all(failure)
+    for number, found in enumerate(failures):
+        if found is None:
+            continue
+        if is_helper():
+            raise SystemExit(0)
+        raise type(found)(f"In process {number}: {found}" if number else str(found)) from found
+
+
+def failure_of(work: Callable[[], object]) -> MatineeError | None:
+    """Return what keeps this process from doing `work`, to be agreed on; None: it is done."""
+    try:
+        work()
+    except MatineeError as error:
+        return error
+    return None
 
 
 @contextmanager
@@ -103,14 +170,25 @@ def shared_cores() -> Iterator[None]:
         yield
 
 
-def add_up_gradients(model: nn.Module) -> None:
-    """Replace each gradient by the sum of all processes' gradients; to be called by all of them."""
+def add_up_gradients(model: nn.Module, *, failed: bool = False) -> None:
+    """Replace each gradient by the sum of all processes' gradients; to be called by all of them.
+
+    Args:
+        model: Has gradients, unless this process has failed.
+        failed: Whether this process has none worth adding: all sums are NaN then, in every process.
+    """
     if world_size() == 1:
         return
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
     together = parameters_to_vector(gradients)
+    if failed:
+        together.fill_(torch.nan)
     dist.all_reduce(together)
     vector_to_parameters(together, gradients)
+    if failed:
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
 
 
 def any_process(flag: bool, device: torch.device | str = "cpu") -> bool:
@@ -132,8 +210,24 @@ def from_all(value: Any) -> list[Any]:
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value, group=_groups["messages"])
+    dist.all_gather_object(values, value, group=_messages[0])
     return values
+
+
+def from_first(value: Any) -> Any:
+    """Return the first process's value; to be called by all of them."""
+    return value if world_size() == 1 else _broadcast(value, _messages[0])
+
+
+def _hand(task: Any) -> Any:
+    """Return what the first process hands out, for as long as that may take; to be called by all of them."""
+    return _broadcast(task, _work[0])
+
+
+def _broadcast(value: Any, group: dist.ProcessGroup) -> Any:
+    values = [value]
+    dist.broadcast_object_list(values, src=0, group=group)
+    return values[0]
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -161,6 +255,8 @@ def lost_processes(what_next: str) -> Iterator[None]:
     except RuntimeError as error:
         if world_size() == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
+        if is_helper() and _first_has_failed():
+            raise SystemExit(0) from None
         raise InterruptedTrainingError(
             f"Another of the {world_size()} processes has ended, and this one with it. {what_next}"
         ) from error
@@ -170,25 +266,66 @@ def _join() -> None:
     """Find the other processes; Ctrl-C ends one that only waits at once: in torch's hands it would not hear of it."""
     if is_helper() and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank())
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_STEP)
-    _groups["messages"] = dist.new_group(backend="gloo", timeout=_WAIT)
+    try:
+        found, _, _ = next(rendezvous("env://", timeout=_STEP))
+        store = dist.PrefixStore("matinee", found)  # type: ignore[attr-defined]
+        _notes.append(store)
+        _check_devices(store)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank())
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=world_size(), timeout=_STEP)
+        _messages.append(dist.new_group(backend="gloo", timeout=_STEP))
+        _work.append(dist.new_group(backend="gloo", timeout=_WAIT))
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise SettingsError(
+            f"The {world_size()} processes do not reach each other ({reason}). Are all of them running? On machines with several "
+            "networks, GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME has to name the one that connects them."
+        ) from error
+
+
+def _check_devices(store: Store) -> None:
+    """Raise SettingsError where some processes compute on an accelerator and others do not: they could not be connected."""
+    kind, n_gpus = best_device().type, torch.cuda.device_count()
+    if kind == "cuda" and local_rank() >= n_gpus:
+        kind = f"none of the {n_gpus} GPUs of its machine"
+    of_all = [_COMPUTES_ON.format(number) for number in range(world_size())]
+    store.set(of_all[rank()], kind)
+    store.wait(of_all, _STEP)
+    kinds = [store.get(name).decode() for name in of_all]
+    if len(set(kinds)) > 1:
+        if is_helper():
+            raise SystemExit(0)  # the first process says it
+        told = ", ".join(f"process {number} on {kind}" for number, kind in enumerate(kinds))
+        raise SettingsError(
+            f"Processes that train together must compute on one kind of device, and these do not: {told}. Start as many on each "
+            "machine as it has GPUs, or set CUDA_VISIBLE_DEVICES to nothing on all of them."
+        )
 
 
 def _leave() -> None:
-    _groups.clear()
-    dist.destroy_process_group()
+    for known in (_work, _messages, _notes):
+        known.clear()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
-def _send(task: Any) -> None:
-    dist.broadcast_object_list([task], src=0, group=_groups["messages"])
+def _fail() -> None:
+    """Leave a note that this process has failed, on which the others end, and hang up."""
+    with suppress(RuntimeError):
+        for notes in _notes:
+            notes.set(_FAILED, "")
+    with suppress(RuntimeError):
+        _leave()
 
 
-def _receive() -> Any:
-    received = [None]
-    dist.broadcast_object_list(received, src=0, group=_groups["messages"])
-    return received[0]
+def _first_has_failed() -> bool:
+    """Return whether the first process has left a note that it has; its end may have taken the notes with it."""
+    try:
+        return any(notes.check([_FAILED]) for notes in _notes)
+    except RuntimeError:
+        return False
 
 
 def _cores() -> int:

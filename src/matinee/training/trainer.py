@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArguments
 from transformers.training_args import ParallelMode
 
+from matinee.core.errors import TrainingError
 from matinee.core.files import patiently
 from matinee.core.ranks import is_helper, rank, world_size
 from matinee.core.types import Predictions
@@ -29,7 +30,7 @@ from matinee.training.estimate import Pace
 from matinee.training.evaluations import Evaluations
 from matinee.training.objective import Objective, check_dropout
 from matinee.training.optimizer import layerwise_groups
-from matinee.training.processes import add_up_gradients, from_all, seed_step
+from matinee.training.processes import add_up_gradients, agree, failure_of, from_all, from_first, seed_step
 from matinee.training.recovery import TokenBudget, Update, evaluate_within_memory, random_state, set_random_state
 from matinee.training.sampler import EpochCallback, LengthWindowSampler, Shares
 from matinee.training.selection import logged_name
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from matinee.core.errors import MatineeError
     from matinee.core.run import RunFolder
     from matinee.core.settings import TrainingSettings
     from matinee.tokens.windows import Windows
@@ -116,6 +118,8 @@ def training_arguments(
     )
     # One device: the Trainer would spread over all GPUs it sees, and the batch would be as many times larger.
     arguments._n_gpu = min(arguments.n_gpu, 1)
+    # `accelerate launch` says one by a variable, and asks nobody who has said it already.
+    arguments.mixed_precision = "bf16" if precision == "bf16" else "no"
     return arguments
 
 
@@ -155,6 +159,8 @@ class FineTuner(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self.evaluations = Evaluations.of(settings, len(self.train_dataset))
+        # Of several processes: why this one cannot go on, until all know.
+        self.failure: MatineeError | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._n_seen = 0
         lengths = [len(ids) for ids in self.train_dataset.ids]
@@ -225,9 +231,19 @@ class FineTuner(Trainer):  # type: ignore[misc]
         return super()._get_num_items_in_batch(batches, device) if world_size() == 1 else None
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Add a batch's gradients, in pieces where memory is short; return its share of the loss, which is finite."""
-        # The Trainer logs the mean of all processes' losses, and each of ours is its texts' share of the whole.
-        return self.update.add(inputs, num_items_in_batch) * world_size()
+        """Add a batch's gradients, in pieces where memory is short; return its share of the loss, which is finite.
+
+        Of several processes one that fails goes on to where they meet, so that the others do not wait for it.
+        """
+        if self.failure is None:
+            try:
+                # The Trainer logs the mean of all processes' losses, and each of ours is its texts' share of the whole.
+                return self.update.add(inputs, num_items_in_batch) * world_size()
+            except TrainingError as error:
+                if world_size() == 1:
+                    raise
+                self.failure = error
+        return torch.zeros((), device=self.args.device)
 
     def compute_piece(self, inputs: Any, n_texts: Any) -> Tensor:
         """Add the gradients of a batch, or of a piece of one; return its share of the loss of all `n_texts` texts."""
@@ -240,18 +256,28 @@ class FineTuner(Trainer):  # type: ignore[misc]
         del self._seen[self._n_seen :]
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        add_up_gradients(self.model)
-        norm = super()._clip_grad_norm(model)
+        norm = self._norm_of_all(model)
         if torch.isfinite(norm):
             return norm
-        self.update.again_in_fp32("gradients are not finite")
-        add_up_gradients(self.model)
+        agree(self.failure)
+        again = partial(self.update.again_in_fp32, "gradients are not finite")
+        if world_size() == 1:
+            again()
+        else:
+            self.failure = failure_of(again)
+        norm = self._norm_of_all(model)
+        agree(self.failure)
+        return norm
+
+    def _norm_of_all(self, model: nn.Module) -> Any:
+        """Add up all processes' gradients, clip them and return the norm before; not finite where a process has failed."""
+        add_up_gradients(self.model, failed=self.failure is not None)
         return super()._clip_grad_norm(model)
 
     def advice(self) -> str:
         """Return what to do about a loss that is no longer a number."""
-        kept = self.state.best_model_checkpoint
-        where = f" The last good weights are in {kept}." if kept else ""
+        step = self.state.best_global_step
+        where = f" The last good weights are in {Path(self.args.output_dir, f'checkpoint-{step}')}." if step else ""
         return f"Lower --learning-rate (it is {self.args.learning_rate:g}) and train anew.{where}"
 
     def compute_loss(
@@ -290,11 +316,15 @@ class FineTuner(Trainer):  # type: ignore[misc]
         return scores
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the Trainer's loop returns; its loss with several processes would count some texts twice."""
+        """Return what the Trainer's loop returns; its loss with several processes would count some texts twice.
+
+        The scores are the first process's in all of them: one stops by its own, and rounding may differ between machines.
+        """
         output = super().evaluation_loop(*args, **kwargs)
         if world_size() > 1:
             logits, labels = (torch.from_numpy(of) for of in (_logits(output), output.label_ids))
             output.metrics["eval_loss"] = _evaluation_loss({"logits": logits.float()}, labels).item()
+            output.metrics.update(from_first(output.metrics))
         return output
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:

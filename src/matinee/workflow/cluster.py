@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matinee.core.environment import describe_machine
-from matinee.core.errors import NotAvailableError, SettingsError, did_you_mean
+from matinee.core.errors import NotAvailableError, RunError, SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,3 +176,18 @@ def _described(workers: int | None, *, is_here: bool) -> Cluster:
     resources = ray.cluster_resources()
     n_machines = sum(node["Alive"] for node in ray.nodes())
     return Cluster(workers or max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0)), n_machines, is_here)
+
+
+def own_folder() -> Path:
+    """Return this user's folder for temporary files that many processes of a machine know; workers keep theirs there.
+
+    Raises:
+        RunError: Somebody else has made it.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    folder = Path(tempfile.gettempdir()) / f"matinee-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if hasattr(os, "getuid") and (folder.is_symlink() or found.st_uid != user or found.st_mode & 0o022):
+        raise RunError(f"{folder} is not this user's alone: remove it, or set TMPDIR to another folder")
+    return folder

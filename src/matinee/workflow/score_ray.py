@@ -32,7 +32,7 @@ from matinee.core.errors import (
 from matinee.core.interruption import interrupts_held
 from matinee.core.progress import progress
 from matinee.workflow.answering import answered, hash_of, kept_when_stopped, written_columns
-from matinee.workflow.cluster import RAY, check_ray, cluster
+from matinee.workflow.cluster import RAY, check_ray, cluster, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -454,7 +454,7 @@ def _unpacked(packed: bytes, mark: str) -> Path:
 
     from filelock import FileLock
 
-    home = _home()
+    home = own_folder()
     folder = home / mark[:16]
     with FileLock(home / f"{mark[:16]}.unpacking"):
         if not folder.is_dir() or hash_of(folder) != mark:
@@ -465,21 +465,6 @@ def _unpacked(packed: bytes, mark: str) -> Path:
     return folder
 
 
-def _home() -> Path:
-    """Return this user's folder for temporary files that many processes of a machine know.
-
-    Raises:
-        RunError: Somebody else has made it.
-    """
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    home = Path(tempfile.gettempdir()) / f"matinee-{user}"
-    home.mkdir(mode=0o700, exist_ok=True)
-    found = home.lstat()
-    if hasattr(os, "getuid") and (home.is_symlink() or found.st_uid != user or found.st_mode & 0o022):
-        raise RunError(f"{home} is not this user's alone: remove it, or set TMPDIR to another folder")
-    return home
-
-
 @contextmanager
 def _work_folder() -> Iterator[Path]:
     """Make a folder for as long as a block lasts; those of processes that were killed are removed.
@@ -488,7 +473,7 @@ def _work_folder() -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
-    home = _home()
+    home = own_folder()
     for path in home.glob("*.lock"):
         with suppress(Timeout, FileNotFoundError), FileLock(path, blocking=False):
             shutil.rmtree(path.with_suffix(""), ignore_errors=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import getpass
 import os
 import signal
-import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from matinee._version import __version__
 from matinee.core.errors import SettingsError, StoppedError
 from matinee.training.study import JOURNAL, shown_storage
-from matinee.workflow.cluster import cluster
+from matinee.workflow.cluster import cluster, own_folder
 from matinee.workflow.processes import SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP, ended, settle, started
 from matinee.workflow.study_plan import Plan, StudyFolder
 
@@ -137,6 +136,7 @@ class Searcher:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
+        self.interrupted = threading.Event()
         atexit.register(self.interrupt)
 
     def run(self, plan: str, version: str) -> tuple[int, str]:
@@ -146,17 +146,22 @@ class Searcher:
                 2,
                 f"A worker has matinee {__version__}, and the search was begun with {version}: install the same on all",
             )
+        if self.interrupted.is_set():  # before there was room for this worker
+            return 0, ""
         here = Plan.from_json(plan)
         if here.storage.startswith(JOURNAL) and not Path(here.storage.removeprefix(JOURNAL)).exists():
             return 2, f"A worker's machine does not see {here.storage}: put it on a drive that all machines have"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         process, log = started(replace(here, folder=_folder_here(here)), environment)
         self.process = process
+        if self.interrupted.is_set():
+            self.interrupt()
         process.wait()
         return process.returncode, "".join(ended([(process, log)]))
 
     def interrupt(self) -> None:
         """Have it stop after the trial under way; a second time: at once."""
+        self.interrupted.set()
         if self.process is not None and self.process.poll() is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGINT)
@@ -166,7 +171,6 @@ def _folder_here(plan: Plan) -> StudyFolder:
     """Return the study's folder where this machine has it, else one for locks and scratch of its own."""
     if plan.folder.path.is_dir():
         return plan.folder
-    home = Path(tempfile.gettempdir()) / f"matinee-searches-{getpass.getuser()}"
-    home.mkdir(mode=0o700, exist_ok=True)
-    (home / plan.name).mkdir(exist_ok=True)
-    return StudyFolder(home / plan.name)
+    folder = own_folder() / "searches" / plan.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return StudyFolder(folder)

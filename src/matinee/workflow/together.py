@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from matinee.core.ranks import is_helper, world_size
+from matinee.core.errors import MatineeError
+from matinee.core.ranks import is_helper, rank, world_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,11 @@ def together(command: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         if is_helper():
             from matinee.training.fit import help_to_fit
 
-            help_to_fit()
+            try:
+                help_to_fit()
+            except MatineeError as error:
+                # Not as an error, which a script might catch: it would go on in two processes.
+                raise SystemExit(f"matinee: process {rank()}: {error}") from error
             raise SystemExit(0)
         from matinee.training.processes import leading
 
