@@ -203,6 +203,15 @@ def test_a_worker_without_the_study_s_folder_keeps_its_locks_elsewhere(plan, tmp
     assert _folder_here(plan) == plan.folder
 
 
+def test_a_worker_that_is_stopped_before_there_is_room_for_it_starts_nothing(plan, monkeypatch):
+    monkeypatch.setattr("matinee.workflow.search_ray.started", lambda *_: pytest.fail("it has started"))
+    from matinee._version import __version__
+
+    searcher = Searcher()
+    searcher.interrupt()
+    assert searcher.run(plan.to_json(), __version__) == (0, "")
+
+
 def test_a_worker_says_what_is_wrong_with_it(plan, tmp_path):
     code, said = Searcher().run(plan.to_json(), "0.0.0")
     assert code == 2

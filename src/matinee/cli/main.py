@@ -31,7 +31,7 @@ from matinee.cli.serve import serve
 from matinee.cli.stress import stress
 from matinee.cli.train import train
 from matinee.core.errors import MatineeError, SettingsError
-from matinee.core.ranks import is_helper, rank, refuse_several
+from matinee.core.ranks import is_helper, rank, refuse_several, speaks
 
 INTERRUPTED = 130
 
@@ -98,14 +98,14 @@ def run(arguments: list[str]) -> int:
         return 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "matinee"
-        return _fail(f"{_one_line(error.format_message())} (see `{where} --help`)", 2, said=is_helper())
+        return _fail(f"{_one_line(error.format_message())} (see `{where} --help`)", 2, said=not speaks())
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted.", INTERRUPTED, said=is_helper())
+        return _fail("interrupted.", INTERRUPTED, said=not speaks())
     except BrokenPipeError:  # `matinee predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MatineeError, click.ClickException) as error:
-        said = is_helper() and isinstance(error, SettingsError)
+        said = not speaks() and isinstance(error, SettingsError)
         return _fail(_one_line(str(error) or error.__class__.__name__), getattr(error, "exit_code", 2), said=said)
     except OSError as error:
         return _fail(_one_line(f"{error.strerror or error}: {error.filename or 'no file named'}"), 2)

@@ -38,6 +38,11 @@ def local_world_size() -> int:
     return max(1, _number("LOCAL_WORLD_SIZE", 1))
 
 
+def speaks() -> bool:
+    """Return whether this process says what is wrong with a command: the first one does, on each machine that was given it."""
+    return not is_helper() or (local_rank() == 0 and _number("GROUP_RANK", 0) > 0)
+
+
 def refuse_several(what: str) -> None:
     """Raise SettingsError where several processes were launched for something that none of them can share.
 

@@ -233,19 +233,20 @@ def help_to_fit() -> None:
     with following():
         for task in tasks():
             with lost_processes(_again(task.run)):
-                agree(failure_of(partial(_check_place, task)))
-                task.model.to(best_device())
+                agree(failure_of(partial(_take_place, task)))
                 _carry_out(task)
 
 
-def _check_place(task: Task) -> None:
-    """Raise an error of ours where this process cannot do here what the first one can."""
+def _take_place(task: Task) -> None:
+    """Move the model to this process's device; raise an error of ours where it cannot do what the first process can."""
     choose_precision(task.precision, best_device())
     if task.checkpoint is not None and not task.checkpoint.is_dir():
         raise RunError(
             f"{task.checkpoint} is not to be found on this machine: several machines go on with a run only from a drive "
             "that all of them have."
         )
+    with memory_errors():
+        task.model.to(best_device())
 
 
 def _carry_out(

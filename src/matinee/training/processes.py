@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ _notes: list[Store] = []
 # The note of a first process that could not finish, and says itself why; what processes compute on, by rank.
 _FAILED, _COMPUTES_ON = "failed", "computes on/{}"
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS, _SECONDS_TO_NOTICE = 1.0, 10.0
 
 # Not empty once this process has led.
 _once: list[bool] = []
@@ -100,17 +100,42 @@ def following() -> Iterator[None]:
     """
     with _threads(max(1, _cores() // local_world_size())):
         _join()
-        threading.Thread(target=_end_with_first, args=(_notes[0],), daemon=True).start()
-        yield
+        with _watching_first():
+            yield
         _leave()
 
 
-def _end_with_first(notes: Store) -> None:
-    """End this process as soon as the first one has left a note that it failed: the connections may outlive that."""
-    with suppress(RuntimeError):  # the notes have gone, and with them whoever keeps them
-        while not notes.check([_FAILED]):
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        os._exit(0)
+@contextmanager
+def _watching_first() -> Iterator[None]:
+    """End this process in the block as soon as the first one has left a note that it failed: connections may outlive that."""
+    over = threading.Event()
+    watch = threading.Thread(target=_watch_first, args=(over,), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join(timeout=_SECONDS_TO_NOTICE)
+
+
+def _watch_first(over: threading.Event) -> None:
+    try:
+        notes = _store()  # by a connection of its own: torch may hold the other one for as long as it waits
+        while not over.wait(_SECONDS_BETWEEN_LOOKS):
+            if notes.check([_FAILED]):
+                _end_now(0)
+    except RuntimeError:
+        # Whoever keeps the notes has gone. As a rule connections break then, and the main thread says so.
+        if not over.wait(_SECONDS_TO_NOTICE):
+            sys.stderr.write(f"matinee: process {rank()}: The first process is gone, and this one ends with it.\n")
+            _end_now(1)
+
+
+def _end_now(code: int) -> None:
+    """End this process while it waits where no error reaches it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def tasks() -> Iterator[Any]:
@@ -267,9 +292,10 @@ def _join() -> None:
     if is_helper() and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        found, _, _ = next(rendezvous("env://", timeout=_STEP))
-        store = dist.PrefixStore("matinee", found)  # type: ignore[attr-defined]
+        store = _store()
         _notes.append(store)
+        if not is_helper():
+            store.delete_key(_FAILED)  # where torchrun starts all again
         _check_devices(store)
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank())
@@ -283,6 +309,12 @@ def _join() -> None:
             f"The {world_size()} processes do not reach each other ({reason}). Are all of them running? On machines with several "
             "networks, GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME has to name the one that connects them."
         ) from error
+
+
+def _store() -> Store:
+    """Connect to where torch's processes find each other, and leave notes."""
+    found, _, _ = next(rendezvous("env://", timeout=_STEP))
+    return dist.PrefixStore("matinee", found)  # type: ignore[attr-defined]
 
 
 def _check_devices(store: Store) -> None:

@@ -136,7 +136,8 @@ class Searcher:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
-        self.interrupted = threading.Event()
+        self.interrupted = False
+        self.lock = threading.Lock()
         atexit.register(self.interrupt)
 
     def run(self, plan: str, version: str) -> tuple[int, str]:
@@ -146,25 +147,25 @@ class Searcher:
                 2,
                 f"A worker has matinee {__version__}, and the search was begun with {version}: install the same on all",
             )
-        if self.interrupted.is_set():  # before there was room for this worker
-            return 0, ""
         here = Plan.from_json(plan)
         if here.storage.startswith(JOURNAL) and not Path(here.storage.removeprefix(JOURNAL)).exists():
             return 2, f"A worker's machine does not see {here.storage}: put it on a drive that all machines have"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        process, log = started(replace(here, folder=_folder_here(here)), environment)
-        self.process = process
-        if self.interrupted.is_set():
-            self.interrupt()
+        with self.lock:
+            if self.interrupted:  # before there was room for this worker
+                return 0, ""
+            self.process, log = started(replace(here, folder=_folder_here(here)), environment)
+        process = self.process
         process.wait()
         return process.returncode, "".join(ended([(process, log)]))
 
     def interrupt(self) -> None:
         """Have it stop after the trial under way; a second time: at once."""
-        self.interrupted.set()
-        if self.process is not None and self.process.poll() is None:
-            with suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGINT)
+        with self.lock:
+            self.interrupted = True
+            if self.process is not None and self.process.poll() is None:
+                with suppress(ProcessLookupError):
+                    self.process.send_signal(signal.SIGINT)
 
 
 def _folder_here(plan: Plan) -> StudyFolder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -29,11 +31,15 @@ def together(command: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         if is_helper():
             from matinee.training.fit import help_to_fit
 
+            # By ending, not by an error, which a script might catch: it would go on in two processes.
             try:
                 help_to_fit()
             except MatineeError as error:
-                # Not as an error, which a script might catch: it would go on in two processes.
-                raise SystemExit(f"matinee: process {rank()}: {error}") from error
+                sys.stderr.write(f"matinee: process {rank()}: {' '.join(str(error).split())}\n")
+                raise SystemExit(error.exit_code) from error
+            except Exception as error:
+                traceback.print_exc()
+                raise SystemExit(1) from error
             raise SystemExit(0)
         from matinee.training.processes import leading
 
