@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,24 @@ _STEP, _WAIT = timedelta(minutes=30), timedelta(days=30)
 # What torchrun sets where nobody says how many threads a process has.
 _UNASKED = (None, "", "1")
 
-# How this process reaches the others, while it does: the groups that messages go through, one for work that is handed out
-# and one for what is said meanwhile, and torch's store, where notes are left.
-_work: list[dist.ProcessGroup] = []
-_messages: list[dist.ProcessGroup] = []
-_notes: list[Store] = []
+
+@dataclass(frozen=True)
+class _Links:
+    """How a process reaches the others.
+
+    Attributes:
+        notes: Torch's store, where notes are left.
+        messages: For what is said while all train.
+        work: For what is handed out, which may be waited for.
+    """
+
+    notes: Store
+    messages: dist.ProcessGroup
+    work: dist.ProcessGroup
+
+
+# This process's, while it has any.
+_links: list[_Links] = []
 
 # The note of a first process that could not finish, and says itself why; what processes compute on, by rank.
 _FAILED, _COMPUTES_ON = "failed", "computes on/{}"
@@ -154,7 +168,7 @@ def hand_out(task: Any) -> None:
     """
     if world_size() == 1:
         return
-    if not _work:
+    if not _links:
         raise SettingsError(
             f"Of what {world_size()} processes do together, train and distill alone train together: start this without torchrun."
         )
@@ -235,18 +249,18 @@ def from_all(value: Any) -> list[Any]:
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value, group=_messages[0])
+    dist.all_gather_object(values, value, group=_links[0].messages)
     return values
 
 
 def from_first(value: Any) -> Any:
     """Return the first process's value; to be called by all of them."""
-    return value if world_size() == 1 else _broadcast(value, _messages[0])
+    return value if world_size() == 1 else _broadcast(value, _links[0].messages)
 
 
 def _hand(task: Any) -> Any:
     """Return what the first process hands out, for as long as that may take; to be called by all of them."""
-    return _broadcast(task, _work[0])
+    return _broadcast(task, _links[0].work)
 
 
 def _broadcast(value: Any, group: dist.ProcessGroup) -> Any:
@@ -293,7 +307,6 @@ def _join() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         store = _store()
-        _notes.append(store)
         if not is_helper():
             store.delete_key(_FAILED)  # where torchrun starts all again
         _check_devices(store)
@@ -301,8 +314,8 @@ def _join() -> None:
             torch.cuda.set_device(local_rank())
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank(), world_size=world_size(), timeout=_STEP)
-        _messages.append(dist.new_group(backend="gloo", timeout=_STEP))
-        _work.append(dist.new_group(backend="gloo", timeout=_WAIT))
+        messages, work = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (_STEP, _WAIT))
+        _links.append(_Links(store, messages, work))
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise SettingsError(
@@ -337,8 +350,7 @@ def _check_devices(store: Store) -> None:
 
 
 def _leave() -> None:
-    for known in (_work, _messages, _notes):
-        known.clear()
+    _links.clear()
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -346,8 +358,8 @@ def _leave() -> None:
 def _fail() -> None:
     """Leave a note that this process has failed, on which the others end, and hang up."""
     with suppress(RuntimeError):
-        for notes in _notes:
-            notes.set(_FAILED, "")
+        for links in _links:
+            links.notes.set(_FAILED, "")
     with suppress(RuntimeError):
         _leave()
 
@@ -355,7 +367,7 @@ def _fail() -> None:
 def _first_has_failed() -> bool:
     """Return whether the first process has left a note that it has; its end may have taken the notes with it."""
     try:
-        return any(notes.check([_FAILED]) for notes in _notes)
+        return any(links.notes.check([_FAILED]) for links in _links)
     except RuntimeError:
         return False
 

@@ -159,7 +159,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self.evaluations = Evaluations.of(settings, len(self.train_dataset))
-        # Of several processes: why this one cannot go on, until all know.
+        # Why this process cannot go on, until all know.
         self.failure: MatineeError | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._n_seen = 0
@@ -260,11 +260,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         if torch.isfinite(norm):
             return norm
         agree(self.failure)
-        again = partial(self.update.again_in_fp32, "gradients are not finite")
-        if world_size() == 1:
-            again()
-        else:
-            self.failure = failure_of(again)
+        self.failure = failure_of(partial(self.update.again_in_fp32, "gradients are not finite"))
         norm = self._norm_of_all(model)
         agree(self.failure)
         return norm
