@@ -33,7 +33,8 @@ def test_a_search_shows_trials_finalists_and_what_is_left_on_test(command, tmp_p
         "calibration",
         "The best of them, repeated",
         "seed 1",
-        "On the 24 test texts, which nothing was chosen by: accuracy",
+        "On the 24 test texts, which nothing was chosen by: log_loss",
+        "Accuracy: ",
         f"Recipe: {tmp_path / 'study' / 'best.yaml'}",
         f"Report: {tmp_path / 'study' / 'report.html'}",
         f'Try it: matinee predict {tmp_path / "study" / "best"} "your own sentence"',
@@ -113,11 +114,24 @@ class TestVerdict:
     def test_a_gain_that_stands(self):
         said = verdict(self.record(WON, interval(0.02, 0.01, 0.03)))
         assert said.startswith("The best settings have validation accuracy 0.900, against 0.880 of your settings.")
-        assert said.endswith("+2.0 [+1.0, +3.0] points.")
+        assert "+2.0 [+1.0, +3.0] points. That is of one training each" in said
 
     def test_a_gain_that_chance_could_have_made(self):
         said = verdict(self.record(WON, interval(0.002, -0.01, 0.014)))
-        assert said.endswith("+0.2 [-1.0, +1.4] points: no difference that could be told from chance.")
+        assert "+0.2 [-1.0, +1.4] points: no difference that could be told from chance. That is" in said
+
+    def test_a_gain_in_another_score(self):
+        scores = {name: interval(0.3, 0.2, 0.4) for name in ("log_loss", "accuracy")}
+        test = {"n": 200, "winner": scores, "base": scores, "gain": interval(0.02, 0.01, 0.03)}
+        said = verdict({"winner": WON, "test": test, "metric": "log_loss"})
+        assert (
+            "log_loss 0.300 [0.200, 0.400], yours 0.300 [0.200, 0.400]; +0.020 [+0.010, +0.030] (more is better). That is"
+            in said
+        )
+        assert said.endswith("Accuracy: 0.300 [0.200, 0.400], yours 0.300 [0.200, 0.400].")
+        undefined = {"value": None, "low": None, "high": None, "reason": "a label has no or too few texts"}
+        said = verdict({"winner": WON, "test": {**test, "gain": undefined}, "metric": "log_loss"})
+        assert "; the difference is not known: a label has no or too few texts." in said
 
     def test_none(self):
         said = verdict(self.record({"is_base": True, "mean": 0.9, "base_mean": 0.9}, interval(0.0, 0.0, 0.0)))

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from matinee.core.errors import DataError
 from matinee.core.types import Predictions
-from matinee.evaluation import accuracy_gain, class_report, confusion_matrix, point_scores, score
+from matinee.evaluation import accuracy_gain, class_report, confusion_matrix, gain, point_scores, score
 from matinee.evaluation.intervals import resample_weights, widened_point
 
 
@@ -230,18 +230,42 @@ class TestAccuracyGain:
     def test_what_both_find_hard_does_not_blur_the_difference(self):
         hard = np.arange(200) < 100
         better, worse = ~hard, ~hard & (np.arange(200) < 190)
-        gain = accuracy_gain(self.of(better), self.of(worse))
-        assert gain["value"] == pytest.approx(0.05)
-        assert 0.01 < gain["low"] < 0.05 < gain["high"] < 0.085
+        found = accuracy_gain(self.of(better), self.of(worse))
+        assert found["value"] == pytest.approx(0.05)
+        assert 0.01 < found["low"] < 0.05 < found["high"] < 0.085
 
     def test_equals_do_not_differ(self):
         same = self.of(np.arange(200) % 3 > 0)
         assert accuracy_gain(same, same) == {"value": 0, "low": 0, "high": 0}
 
     def test_a_lead_of_three_texts_is_no_more_than_chance(self):
-        gain = accuracy_gain(self.of([True] * 5), self.of([False] * 3 + [True] * 2))
-        assert gain["value"] == pytest.approx(0.6)
-        assert gain["low"] == 0
+        found = accuracy_gain(self.of([True] * 5), self.of([False] * 3 + [True] * 2))
+        assert found["value"] == pytest.approx(0.6)
+        assert found["low"] == 0
+
+    def test_a_loss_that_is_lower_is_a_gain(self):
+        surer = Predictions(
+            *((ids := [str(row) for row in range(200)]), ids),
+            np.tile([0.95, 0.05], (200, 1)),
+            ("a", "b"),
+            np.zeros(200, dtype=np.int64),
+        )
+        other = self.of(np.arange(200) < 190)
+        found = gain("log_loss", surer, other)
+        assert found["value"] == pytest.approx(score(other)["log_loss"]["value"] - score(surer)["log_loss"]["value"])
+        assert 0 < found["low"] < found["value"] < found["high"]
+        turned = gain("log_loss", other, surer)
+        assert turned["value"] == pytest.approx(-found["value"])
+        assert (turned["low"], turned["high"]) == pytest.approx((-found["high"], -found["low"]))
+
+    def test_accuracy_is_that_of_its_own(self):
+        one, other = self.of(np.arange(200) < 150), self.of(np.arange(200) < 120)
+        assert gain("accuracy", one, other) == accuracy_gain(one, other)
+
+    def test_what_is_undefined_says_why(self):
+        one = self.of(np.arange(200) < 150)
+        found = gain("roc_auc", one, one)  # there are no texts of the other label
+        assert found == {"value": None, "low": None, "high": None, "reason": "a label has no or too few texts"}
 
     def test_other_texts_cannot_be_compared(self):
         one = self.of(np.ones(200, dtype=bool))

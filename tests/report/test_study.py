@@ -61,7 +61,7 @@ class TestVerdict:
                 -0.006,
                 0.016,
                 "mixed",
-                "the difference is +0.5 points (95% interval −0.6 to +1.6): so many texts cannot tell the two apart",
+                "the gain is +0.5 points (95% interval −0.6 to +1.6): so many texts cannot tell the two apart",
             ),
         ],
     )
@@ -75,8 +75,19 @@ class TestVerdict:
         )
         assert f"On 2,000 test texts that the search never saw, {said}" in found["text"]
         assert found["text"].endswith(
-            "The interval is for these test texts and one training of each: other training seeds would move it."
+            "with the seed under which the settings were found: other seeds would move it, and that one may flatter them."
         )
+
+    def test_the_gain_is_in_the_score_that_was_searched_for(self):
+        test = {**study()["test"], "gain": {"value": 0.02, "low": 0.01, "high": 0.03}, "validation_gain": 0.04}
+        winner = {**study()["winner"], "mean": 0.3, "base_mean": 0.34}
+        changes = {"metric": "log_loss", "higher_is_better": False, "winner": winner, "test": test}
+        found = study_verdict(study(**changes), LOSS)
+        assert found["tone"] == "good"
+        assert "they are 0.020 in log-loss better (95% interval +0.010 to +0.030): take them." in found["text"]
+        words = words_of(**changes)
+        assert "Gain on test in log-loss, text by text: +0.020, 95% interval +0.010 to +0.030 (more is better)" in words
+        assert "On validation it was +0.040." in words
 
     def test_a_gain_that_was_luck(self):
         test = {**study()["test"], "gain": {"value": -0.02, "low": -0.03, "high": -0.01}}
@@ -158,7 +169,7 @@ class TestVerdict:
         winner = {**study()["winner"], "mean": 0.310, "base_mean": 0.331}
         found = study_verdict(study(metric="log_loss", winner=winner), LOSS)
         assert "get a log-loss of 0.310 on the validation texts (mean of 3 seeds), 0.021 lower than" in found["text"]
-        assert "+0.5 points in accuracy" in found["text"]
+        assert "the gain is +0.005 in log-loss (95% interval" in found["text"]
 
 
 class TestWhatItSays:
@@ -169,8 +180,8 @@ class TestWhatItSays:
             "Gain on test +0.5 points likely −0.6 to +1.6, on 2,000 test texts, of one training each",
             "What it cost 10.0 min of computing, 7 trials",
             "Best settings found 87.0% 85.5% to 88.4%",
-            "Gain on test, text by text: +0.5 points, 95% interval −0.6 to +1.6, for these texts and one training of each",
-            "other training seeds would move it. On validation it was +1.0 points (accuracy).",
+            "Gain on test in accuracy, text by text: +0.5 points, 95% interval −0.6 to +1.6, for these texts and one training of each",
+            "other seeds would move it. On validation it was +1.0 points.",
             "On 200 validation texts, one score is known to about ±4.5 points.",
             "Trial 2 taken learning_rate 4.9e-4, epochs 2, dropout 0.1 88.0% 87.0% 86.0% 87.0%",
             "Seed 1 Seed 2 Seed 3 Mean",

@@ -15,6 +15,7 @@ from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.settings import ModelSettings
 from matinee.model.classifier import build_classifier
+from matinee.model.features import frozen_features
 from matinee.training import TokenizedSplit, fit, start_head
 from matinee.training.callbacks import LaterIfAsGoodCallback
 
@@ -111,8 +112,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path, tin
 def test_the_fitted_head_starts_better_than_chance(tiny_encoder, splits):
     model = model_of(tiny_encoder)
     train, validation = splits
-    ids = {"train": train.ids, "validation": validation.ids}
-    said = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0).probabilities["validation"]
+    features = [frozen_features(model, of.ids, 0, "fp32") for of in (train, validation)]
+    said = start_head(model, features[0], train.labels, seed=0).probabilities(features[1])
     assert (said.argmax(axis=1) == validation.labels).mean() > 0.6
     tensors = [torch.from_numpy(part) for part in _padded(validation.ids)]
     with torch.no_grad():

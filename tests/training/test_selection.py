@@ -20,6 +20,7 @@ from matinee.core.schema import Layer, resolve
 from matinee.core.settings import TrainingSettings
 from matinee.evaluation import METRICS
 from matinee.model.classifier import build_classifier
+from matinee.model.features import frozen_features
 from matinee.training import fit, start_head
 from matinee.training.callbacks import PatienceCallback, ProgressCallback
 from matinee.training.selection import check_selection, logged_name, n_counted
@@ -127,8 +128,7 @@ class Training:
         transformers.set_seed(0)
         model = build_classifier(self.encoder, self.settings.model, LABELS)
         if self.settings.model.head == "fitted":
-            ids = {"train": train.ids, "validation": validation.ids}
-            start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0)
+            start_head(model, frozen_features(model, train.ids, 0, "fp32"), train.labels, seed=0)
         start = {name: weight.clone() for name, weight in model.state_dict().items()}
         transformers.set_seed(0)
         result = fit(

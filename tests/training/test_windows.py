@@ -14,6 +14,7 @@ from matinee.core.schema import Layer, resolve
 from matinee.core.settings import ModelSettings, TextSettings
 from matinee.model import windows as windows_module
 from matinee.model.classifier import build_classifier
+from matinee.model.features import frozen_features
 from matinee.model.load import load_tokenizer, prepare_texts
 from matinee.model.windows import add_window_query, reading_windows
 from matinee.tokens.windows import Windows, split_windows
@@ -141,14 +142,14 @@ def test_the_query_learns_and_is_kept_in_checkpoints(tmp_path, tiny_encoder, spl
 def test_the_fitted_head_is_right_for_pooled_logits(tiny_encoder, splits, how):
     train, validation = splits
     model = model_of(tiny_encoder, query=how == "attention").eval()
-    ids = {"train": train.ids, "validation": validation.ids}
-    frozen = start_head(model, ids, train.labels, pad_id=0, precision="fp32", seed=0, windows=WINDOWS)
+    features = [frozen_features(model, of.ids, 0, "fp32", WINDOWS) for of in (train, validation)]
+    head = start_head(model, features[0], train.labels, seed=0)
     batch = Collator(0, 16, WINDOWS)([validation[row] for row in range(len(validation))])
     del batch["labels"]
     with torch.no_grad():
         said = torch.softmax(reading_windows(model, Windows(16, how))(**batch).logits, dim=-1).numpy()
-    np.testing.assert_allclose(said, frozen.probabilities["validation"], atol=1e-5)
-    assert frozen.features["train"].shape == (len(train), 32)
+    np.testing.assert_allclose(said, head.probabilities(features[1]), atol=1e-5)
+    assert features[0].shape == (len(train), 32)
 
 
 def test_frozen_layers_states_are_cut_into_the_same_windows(tmp_path, tiny_encoder, splits, monkeypatch):

@@ -17,7 +17,8 @@ from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
 from matinee.core.types import Predictions
 from matinee.evaluation import read_predictions
-from matinee.workflow.cells import Cell, _seconds_of_predicting, _training_seconds, _why, read_result, run_apart
+from matinee.workflow.cells import Cell, _seconds_of_predicting, _why, read_result, run_apart
+from matinee.workflow.fitting import seconds_of_learning
 from matinee.workflow.train import train
 
 SMALL = {"train_size": 24, "validation_size": 12, "test_size": 24, "max_length": 32, "batch_size": 8, "track": None}
@@ -230,6 +231,7 @@ def test_how_a_process_ended_in_words(tmp_path):
             {
                 "tokenising": 1.0,
                 "fitted head": 2.0,
+                "frozen baseline": 40.0,
                 "fine-tuning": 3.0,
                 "calibrating": 4.0,
                 "baseline": 50.0,
@@ -240,7 +242,8 @@ def test_how_a_process_ended_in_words(tmp_path):
         ({"baseline": 5.0, "fitting": 7.0}, 7.0),
         ({"baseline": 5.0}, 4.5),
         ({"baseline": 0.1}, 0.0),
+        ({"report": 3.0}, None),
     ],
 )
 def test_what_counts_as_training(seconds, expected):
-    assert _training_seconds(seconds, predicting=0.5) == pytest.approx(expected)
+    assert seconds_of_learning(seconds, predicting=0.5) == expected

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 import signal
 from importlib import import_module
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from matinee.core.environment import describe_machine
 from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError, StoppedError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
@@ -73,6 +75,7 @@ class FakeCells:
             "model_mb": 1.0,
             "fingerprints": {name: dataset.about["splits"][name]["fingerprint"] for name in ("train", "test")},
             "process_seconds": 0.2 * cell.size,
+            "machine": describe_machine(),
         }
 
 
@@ -241,6 +244,28 @@ class TestGoingOn:
         assert len(cells.asked) == n_asked
         assert make(encoders, **more, overwrite=True).about["n_test"] == more.get("test_size", 24)
         assert len(cells.asked) == 2 * n_asked
+
+    def test_another_encoder_must_share_what_the_data_are_to_be(self, make, cells):
+        make("tfidf")
+        with pytest.raises(RunError, match="--positive-label was None for the others, and is negative now"):
+            make("nblr", positive_label="negative")
+        assert {encoder for encoder, _, _ in cells.asked} == {"tfidf"}
+
+    def test_times_of_other_machines_are_left_out(self, make, cells, tmp_path):
+        whole = make("tfidf", seeds=3).about
+        assert (whole["n_elsewhere"], whole["machine"]) == (0, describe_machine())
+        (other,) = (tmp_path / "board" / "cells").glob("tfidf-16-1.json")
+        result = json.loads(other.read_text())
+        other.write_text(
+            json.dumps({**result, "machine": {**result["machine"], "cores": 999}, "training_seconds": 9e9})
+        )
+        board = make("tfidf", seeds=3)
+        assert (board.about["n_elsewhere"], board.about["machine"]) == (1, describe_machine())
+        assert [row["training_seconds"] for row in board.rows] == [row["training_seconds"] for row in whole["rows"]]
+        assert [row["n_seeds"] for row in board.rows] == [3, 3]
+        for name in ("board.md", "board.html"):
+            text = " ".join((board.path / name).read_text(encoding="utf-8").split())
+            assert re.search("times of 1 trainings? on other machines are left out", text)
 
     def test_data_that_changed_are_refused(self, cells, tiny_rows, tmp_path):
         path = tmp_path / "own.csv"

@@ -33,6 +33,7 @@ from matinee.workflow.spaces import read_space, shipped_spaces
 from matinee.workflow.trials import TrialRunner
 
 SEARCH = sys.modules["matinee.workflow.search"]  # the package has the function by that name
+SETUP = sys.modules["matinee.workflow.study_setup"]
 
 SMALL = {"test_size": 24, "validation_size": 16}
 SPACE = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "epochs": [1, 2, 3]}
@@ -160,6 +161,30 @@ class TestGrid:
         assert len(go(**grid, n_trials=2).trials) == 2
         assert len(go(**grid, n_trials=None).trials) == len(scored) == 6
 
+    def test_after_trials_that_were_drawn_all_of_it_is_tried(self, go, scored):
+        space = {"epochs": [1, 2, 3], "batch_size": [8, 16]}
+        go(space=space, sampler="random", n_trials=8)
+        study = go(space=space, sampler="grid", n_trials=None)
+        points = {tuple(trial["params"].values()) for trial in study.trials}
+        assert points == {(e, b) for e in (1.0, 2.0, 3.0) for b in (8, 16)}
+        assert len(scored) == 6
+
+    def test_what_two_machines_enter_at_once_is_tried_once(self, go, scored, monkeypatch):
+        """They share the storage, and no folder whose lock would keep them apart: both see an empty study and fill it."""
+        enter = SETUP._enter
+
+        def twice(plan, trials):
+            monkeypatch.setattr(trials, "rows", list)
+            enter(plan, trials)
+            enter(plan, trials)
+            monkeypatch.undo()
+
+        monkeypatch.setattr(SETUP, "_enter", twice)
+        monkeypatch.setattr(TrialRunner, "_score", lambda self, settings, tell: scored.append(settings) or 0.5)
+        study = go(space={"epochs": [1, 2, 3]}, sampler="grid", n_trials=None)
+        assert sorted(trial["params"]["epochs"] for trial in study.trials) == [1.0, 2.0, 3.0]
+        assert study.record["n_trials"] == 3
+
 
 class TestGoingOn:
     def test_more_trials_are_added_and_nothing_is_done_again(self, go, scored):
@@ -168,6 +193,22 @@ class TestGoingOn:
         assert len(scored) == 5
         assert study.trials[:3] == first
         go(n_trials=5)
+        assert len(scored) == 5
+
+    def test_what_another_process_ended_with_meanwhile_is_kept(self, go, scored, monkeypatch, tmp_path):
+        """One that was asked for more trials began first, and writes again after the other is over."""
+        chosen = []
+
+        def among_others(settings):
+            if len(scored) == 4:
+                chosen.append(go(n_trials=3).record["winner"])
+            if len(scored) == 5:
+                chosen.append(record(tmp_path / "study")["winner"])
+            return formula(settings)
+
+        monkeypatch.setattr(TrialRunner, "formula", staticmethod(among_others))
+        go(n_trials=5)
+        assert chosen[1] == chosen[0]
         assert len(scored) == 5
 
     def test_overwrite_starts_again(self, go, scored):
@@ -367,6 +408,42 @@ class TestWhatGoesWrong:
         assert lost == ("lost", "bert cannot be fetched: no network; it is tried again")
         assert len(scored) == 5
 
+    def test_an_encoder_that_cannot_be_had_holds_up_no_search_that_has_come_far(self, go, scored, monkeypatch):
+        def fragile(settings):
+            if settings.training.epochs == 2:
+                raise NotAvailableError("bert cannot be fetched: no network.")
+            return formula(settings)
+
+        monkeypatch.setattr(TrialRunner, "formula", staticmethod(fragile))
+        grid = {"space": {"epochs": [2, 3], "batch_size": [4, 8, 16, 32, 64, 128]}, "sampler": "grid", "n_trials": None}
+        counts = {"complete": 6, "pruned": 0, "failed": 6, "lost": 0}
+        assert go(**grid).record["counts"] == counts
+        study = go(**grid)
+        assert study.record["counts"] == {**counts, "lost": 6}
+        assert study.best["epochs"] == 3
+
+    def test_a_trial_that_another_process_took_over_is_its_own(self, go, scored, monkeypatch, caplog):
+        """As on a laptop that was shut for the night while another machine went on."""
+        report = []
+
+        def overtaken(self, settings, tell):
+            scored.append(settings)
+            if len(scored) == 2:
+                shared = self.plan.open_trials()
+                assert shared._lose(1)
+                shared._again(
+                    {"learning_rate": settings.training.learning_rate, "epochs": settings.training.epochs}, {}
+                )
+                report.append(tell(1.0, {"accuracy": 0.5}))
+            return formula(settings)
+
+        monkeypatch.setattr(TrialRunner, "_score", overtaken)
+        study = go(n_trials=4)
+        assert study.record["counts"] == {"complete": 4, "pruned": 0, "failed": 0, "lost": 1}
+        assert scored[1] == scored[2]
+        assert report == []  # telling ended it
+        assert [line for line in caplog.messages if line.startswith("Trial 1 was taken over by another process")]
+
     def test_a_base_that_failed_is_tried_again_others_are_not(self, go, scored, monkeypatch):
         self.fail_from(monkeypatch, TrainingError("The loss is no longer a number."), lambda n: n <= 2)
         assert go(n_trials=4).record["counts"]["failed"] == 2
@@ -522,6 +599,18 @@ class TestFinalists:
         go(space={"epochs": [1, 2, 3]}, sampler="grid", n_trials=None, n_finalists=2, finalist_seeds=3)
         assert len(scored) == 12  # a seed more
 
+    def test_what_two_machines_enter_at_once_is_repeated_once(self, go, scored, monkeypatch):
+        add = SharedStudy.add
+
+        def twice(self, values, **attrs):
+            for _ in range(1 + ("seed" in attrs)):
+                add(self, values, **attrs)
+
+        monkeypatch.setattr(SharedStudy, "add", twice)
+        study = go(space={"epochs": [1, 2, 3]}, sampler="grid", n_trials=None, n_finalists=2, finalist_seeds=2)
+        assert [settings.training.seed for settings in scored] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert all(None not in row["values"] for row in study.record["finalists"])
+
     def test_the_base_stays_where_nothing_beats_it(self, go, scored, monkeypatch, caplog):
         caplog.set_level(logging.INFO, "matinee")
         monkeypatch.setattr(TrialRunner, "formula", staticmethod(lambda settings: 0.8))
@@ -617,8 +706,12 @@ class TestRefitting:
         }
         assert test["winner"]["accuracy"] == metrics["best"]["accuracy"]
         assert test["base"]["accuracy"] == metrics["base"]["accuracy"]
+        gained = metrics["base"]["log_loss"]["value"] - metrics["best"]["log_loss"]["value"]
+        assert test["gain"]["value"] == pytest.approx(gained)
+        assert gained > 0
         assert test["gain"]["low"] <= test["gain"]["value"] <= test["gain"]["high"]
         assert refitted.gain == test["gain"]
+        assert test["validation_gain"] > 0
 
     def test_the_recipe_trains_the_same_again(self, refitted, tmp_path):
         again = train(recipe=refitted.path / "best.yaml", run_dir=tmp_path / "again")

@@ -39,7 +39,11 @@ _SHOWN = 8
     help="What stops trials that lag behind.",
 )
 @click.option("--metric", default="accuracy", show_default=True, metavar="NAME", help="Validation score to search for.")
-@click.option("--timeout", metavar="TIME", help="Begin no further trial after that long: 90m, 2h, or seconds.")
+@click.option(
+    "--timeout",
+    metavar="TIME",
+    help="Begin no further trial after that long: 90m, 2h, or seconds; the best ones are repeated and trained anew after it.",
+)
 @click.option(
     "--storage",
     metavar="URL",
@@ -172,13 +176,24 @@ def verdict(record: Mapping[str, Any]) -> str:
     said = f"The best settings have validation {metric} {winner['mean']:.3f}{gained}."
     if test is None:
         return said
-    gain = test["gain"]
-    points = f"{100 * gain['value']:+z.1f} [{100 * gain['low']:+z.1f}, {100 * gain['high']:+z.1f}] points"
-    sure = "" if gain["low"] > 0 or gain["high"] < 0 else ": no difference that could be told from chance"
+    both = f"{metric} {_score(test['winner'][metric])}, yours {_score(test['base'][metric])}"
+    accuracy = ""
+    if metric != "accuracy":
+        accuracy = f" Accuracy: {_score(test['winner']['accuracy'])}, yours {_score(test['base']['accuracy'])}."
     return (
-        f"{said}\nOn the {test['n']:,} test texts, which nothing was chosen by: accuracy {_score(test['winner']['accuracy'])}, "
-        f"yours {_score(test['base']['accuracy'])}; {points}{sure}."
+        f"{said}\nOn the {test['n']:,} test texts, which nothing was chosen by: {both}; {_gained(test['gain'], metric)}. That is of one "
+        f"training each, with the seed that found the settings.{accuracy}"
     )
+
+
+def _gained(gain: Mapping[str, Any], metric: str) -> str:
+    """Return how much better the settings are on test, and whether chance could have done it."""
+    if gain["value"] is None:
+        return f"the difference is not known: {gain['reason']}"
+    scale, digits, unit = (100, 1, " points") if metric == "accuracy" else (1, 3, " (more is better)")
+    value, low, high = (f"{scale * gain[end]:+z.{digits}f}" for end in ("value", "low", "high"))
+    sure = "" if gain["low"] > 0 or gain["high"] < 0 else ": no difference that could be told from chance"
+    return f"{value} [{low}, {high}]{unit}{sure}"
 
 
 def _score(score: Mapping[str, Any]) -> str:

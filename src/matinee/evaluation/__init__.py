@@ -4,7 +4,7 @@ from matinee.evaluation.calibration import calibration_p, calibration_section, f
 from matinee.evaluation.comparison import Comparison, Pair, compare_predictions
 from matinee.evaluation.conformal import conformal_quantile, conformal_section, prediction_sets
 from matinee.evaluation.metrics import METRICS, Metric, metrics_for
-from matinee.evaluation.scores import accuracy_gain, class_report, confusion_matrix, point_scores, score
+from matinee.evaluation.scores import accuracy_gain, class_report, confusion_matrix, gain, point_scores, score
 from matinee.evaluation.selective import (
     accuracy_coverage_curve,
     aurc,
@@ -32,6 +32,7 @@ __all__ = [
     "confusion_matrix",
     "coverage_section",
     "fit_temperature",
+    "gain",
     "metrics_for",
     "parse_objective",
     "point_scores",

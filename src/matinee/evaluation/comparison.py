@@ -109,7 +109,7 @@ def compare_predictions(
         raise ValueError(f"a comparison takes at least two predictions, got {len(named)}")
     aligned = same_texts(named)
     texts = {name: LabelledTexts.of(predictions) for name, predictions in aligned.items()}
-    differences = _bootstrap_differences(texts, seed, n_resamples)
+    differences = bootstrap_differences(texts, ("accuracy", "f1"), seed, n_resamples)
     tests = {(a, b): _mcnemar(texts[a].correct, texts[b].correct) for a, b in combinations(aligned, 2)}
     adjusted = holm(list(tests.values()))
     n_pairs = len(tests)
@@ -184,15 +184,15 @@ def _mcnemar(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return mcnemar_p(int(np.sum(first > second)), int(np.sum(first < second)))
 
 
-def _bootstrap_differences(
-    texts: Mapping[str, LabelledTexts], seed: int, n_resamples: int
+def bootstrap_differences(
+    texts: Mapping[str, LabelledTexts], of: Sequence[str], seed: int, n_resamples: int
 ) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
-    """Return the differences in accuracy and F1 of each pair with their 95 % percentile intervals.
+    """Return the differences of each pair, by metric, with their 95 % percentile intervals.
 
     Texts are drawn with the answers of all (Efron and Tibshirani 1993, chapter 16; Berg-Kirkpatrick, Burkett and Klein
     2012): what all find hard does not blur the differences.
     """
-    metrics = {name: METRICS[name] for name in ("accuracy", "f1")}
+    metrics = {name: METRICS[name] for name in of}
     n_texts = len(next(iter(texts.values())).labels)
     values: dict[tuple[str, str], list[NDArray[np.float64]]] = {(name, of): [] for name in texts for of in metrics}
     for weights in chain([np.ones((n_texts, 1))], resample_weights(n_texts, n_resamples, seed)):

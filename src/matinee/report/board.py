@@ -79,6 +79,9 @@ def _views(board: Mapping[str, Any]) -> View:
         "missing": _missing(board),
         "settings": _settings(board),
         "machine": flat(mapping(board.get("machine"))),
+        "elsewhere": plural(board["n_elsewhere"], "training")
+        if known(board.get("n_elsewhere")) and board["n_elsewhere"] > 0
+        else "",
     }
 
 

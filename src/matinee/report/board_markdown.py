@@ -37,6 +37,9 @@ def _about(board: Mapping[str, Any]) -> str:
     where = (
         f"Measured on {machine['cores']} cores of {_cell(machine['processor'])}. " if machine.get("processor") else ""
     )
+    n_elsewhere = board.get("n_elsewhere") or 0
+    if n_elsewhere:
+        where += f"The times of {n_elsewhere:,} trainings on other machines are left out. "
     most = (
         f"Always answering {_cell(board['majority_label'])} would be right for {100 * board['majority_share']:.1f} % of them. "
         if board.get("majority_share") is not None

@@ -46,8 +46,12 @@ class Measure:
         """Return a difference with its sign: `+1.2 points` or `−0.021`."""
         if not known(difference):
             return NOTHING
-        if self.is_share:
-            return f"{points(difference)} points"
+        return self.bare(difference) + (" points" if self.is_share else "")
+
+    def bare(self, difference: Any) -> str:
+        """Return a difference with its sign and without its unit: `+1.2` or `−0.021`."""
+        if self.is_share or not known(difference):
+            return points(difference)
         text = f"{abs(difference):.3f}"
         return ("" if float(text) == 0 else "+" if difference > 0 else "−") + text
 

@@ -22,7 +22,6 @@ from matinee.report.wording import (
     one_line,
     percent,
     plural,
-    points,
     printable,
     rows,
     span,
@@ -138,8 +137,9 @@ def _tiles(study: Mapping[str, Any], measure: Measure) -> list[tuple[str, str, s
     gain = mapping(test.get("gain"))
     if value_of(gain) is not None and winner.get("is_base") is not True:
         n_texts = plural(test.get("n"), "test text")
-        beside = f"likely {points(ends(gain)[0])} to {points(ends(gain)[1])}, on {n_texts}, of one training each"
-        found.append(("Gain on test", f"{points(value_of(gain))} points", beside))
+        unit = "" if measure.is_share else f"{measure.title}, "
+        beside = f"{unit}likely {measure.bare(ends(gain)[0])} to {measure.bare(ends(gain)[1])}, on {n_texts}, of one training each"
+        found.append(("Gain on test", measure.change(value_of(gain)), beside))
     if known(study.get("seconds")):
         counts = mapping(study.get("counts"))
         n_trials = plural(sum(n for state, n in counts.items() if known(n) and state != "lost"), "trial")
@@ -180,11 +180,12 @@ def _survival(study: Mapping[str, Any], measure: Measure) -> View:
             for title, score in scores
         ],
         "scale": f"drawn from {percent(axis.low)} to {percent(axis.high)}",
-        "gain": f"{points(value_of(gain))} points, 95% interval {points(ends(gain)[0])} to {points(ends(gain)[1])}"
+        "gain": f"{measure.change(value_of(gain))}, 95% interval {measure.bare(ends(gain)[0])} to {measure.bare(ends(gain)[1])}"
         if has_gain
         else "",
         "validation": measure.change(on_validation) if has_gain and known(on_validation) else "",
         "metric": measure.title,
+        "less": not measure.higher_is_better,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matinee.report.trials import differences, finished, trials_of
-from matinee.report.wording import ends, known, mapping, percent, plural, points, rows, span, value_of
+from matinee.report.wording import ends, known, mapping, percent, plural, rows, span, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from matinee.report.measures import Measure
 
 
-_OF_ONE_TRAINING = "The interval is for these test texts and one training of each: other training seeds would move it."
+_OF_ONE_TRAINING = (
+    "The interval is for these test texts and one training of each, with the seed under which the settings were found: other "
+    "seeds would move it, and that one may flatter them."
+)
 
 
 def study_verdict(study: Mapping[str, Any], measure: Measure) -> dict[str, str]:
@@ -131,15 +134,15 @@ def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
     if value is None or low is None or high is None:
         return "How much of that is left on texts that the search never saw is not known: they were not scored on the test texts."
     where = f"On {plural(test.get('n'), 'test text')} that the search never saw"
-    between = f"(95% interval {points(low)} to {points(high)})"
-    unit = "" if measure.is_share else " in accuracy"
+    between = f"(95% interval {measure.bare(low)} to {measure.bare(high)})"
+    unit = "" if measure.is_share else f" in {measure.title}"
     if low > 0:
-        better = f"{points(value).lstrip('+')} points{unit} better"
+        better = f"{measure.change(value).lstrip('+')}{unit} better"
         return f"{where}, they are {better} {between}: take them. {_OF_ONE_TRAINING}"
     if high < 0:
-        worse = f"{points(value).lstrip('−')} points{unit} worse"
+        worse = f"{measure.change(value).lstrip('−')}{unit} worse"
         return f"{where}, they are {worse} {between}: keep the settings that you had. {_OF_ONE_TRAINING}"
     return (
-        f"{where}, the difference is {points(value)} points{unit} {between}: so many texts cannot tell the two apart. "
+        f"{where}, the gain is {measure.change(value)}{unit} {between}: so many texts cannot tell the two apart. "
         f"Take them if they cost no more; do not count on the gain. {_OF_ONE_TRAINING}"
     )

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matinee.training.augmented import AugmentedSplit, augment_split
     from matinee.training.fit import FitResult, TokenizedSplit, fit
-    from matinee.training.head import FrozenEncoder, head_sample, start_head
+    from matinee.training.head import head_sample, start_head
 
 __all__ = [
     "AugmentedSplit",
     "FitResult",
-    "FrozenEncoder",
     "TokenizedSplit",
     "augment_split",
     "fit",
@@ -29,10 +28,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'matinee.training' has no attribute {name!r}")
     from matinee.training.augmented import AugmentedSplit, augment_split
     from matinee.training.fit import FitResult, TokenizedSplit, fit
-    from matinee.training.head import FrozenEncoder, head_sample, start_head
+    from matinee.training.head import head_sample, start_head
 
     # All at once: importing the module `fit` has put it where the function of that name belongs.
     globals().update(AugmentedSplit=AugmentedSplit, augment_split=augment_split)
     globals().update(FitResult=FitResult, TokenizedSplit=TokenizedSplit, fit=fit)
-    globals().update(FrozenEncoder=FrozenEncoder, head_sample=head_sample, start_head=start_head)
+    globals().update(head_sample=head_sample, start_head=start_head)
     return globals()[name]

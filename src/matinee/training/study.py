@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +52,10 @@ _OWN_ATTRS = ("owner", "beat", "given_back", "retry_of", "again_of", "outcome")
 
 class StudyStorageError(NotAvailableError):
     """What keeps the trials cannot be used: no fault of the trial that finds out."""
+
+
+class TakenOverError(Exception):
+    """A trial that was worked on here has been ended by another process, which heard nothing of this one for too long."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ class SharedStudy:
         with self._told():
             self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask()
+            # Another process may have asked in between; no two trials have the same number. What CMA-ES draws, it has drawn by now.
+            self.study.sampler = self._sampler(trial.number)
             trial.set_user_attr("owner", owner)
             trial.set_user_attr("beat", [0, time.time()])
             own = self.space is not None and not trial.user_attrs.get("outside")
@@ -269,28 +275,52 @@ class OpenTrial:
         return pulse(lambda n: storage.set_trial_user_attr(trial_id, "beat", [n, time.time()]))
 
     def report(self, share: float, value: float) -> bool:
-        """Tell the score after a share of the training; return whether the rest of it is not worth the time."""
+        """Tell the score after a share of the training; return whether the rest of it is not worth the time.
+
+        Raises:
+            TakenOverError: Nobody waits for it any more.
+        """
         step = math.floor(share * STEPS + 1e-9)
         if not step or step in self._reported or not math.isfinite(value):
             return False
         self._reported.add(step)
-        with self.shared._told():
+        with self._ours():
             self.trial.report(value, step)
             # The base is what all others are held against: it runs to its end.
             return step < STEPS and not self.attrs.get("base") and self.trial.should_prune()
 
     def close(self, outcome: Outcome) -> None:
-        """Enter how it ended."""
-        with self.shared._told():
+        """Enter how it ended.
+
+        Raises:
+            TakenOverError: It has been entered otherwise.
+        """
+        with self._ours():
             self.trial.set_user_attr("outcome", asdict(outcome))
             self.shared._tell(self.number, outcome, self.attrs)
 
     def give_back(self) -> None:
         """Leave it undone: it is tried again later."""
-        with self.shared._told():
+        with suppress(TakenOverError), self._ours():
             self.trial.set_user_attr("given_back", True)
             if self.shared._lose(self.number):
                 self.shared._again(self.trial.params, self.attrs)  # whoever stopped it: no fault of its own
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Turn what the storage refuses into errors that say why.
+
+        Raises:
+            StudyStorageError: It cannot be used.
+            TakenOverError: The trial is over: somebody else has ended it.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with self.shared._told():
+            try:
+                yield
+            except UpdateFinishedTrialError:
+                raise TakenOverError from None
 
 
 def open_study(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matinee.core.environment import describe_machine
 from matinee.core.errors import MatineeError, RunError
 from matinee.core.files import write_json
 from matinee.core.interruption import check_interrupt
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 COMPLETE, FAILED = "complete", "failed"
 METRICS = ("accuracy", "f1", "log_loss", "ece")
-
-# Stages of a run that end in a classifier: of a fine-tuned encoder, of nblr, of tfidf (which predicts the hold-outs too).
-_LEARNING, _LINEAR = ("tokenising", "fitted head", "fine-tuning", "calibrating"), ("fitting", "baseline")
 
 # Test texts to be timed on where the run's own stage does not tell, or was over too soon to; texts before that, and seconds in all.
 _TIMED, _WARM_UP, _LONG_ENOUGH = 2000, 40, 0.5
@@ -268,6 +266,7 @@ def measure(run: Run, *, resumed: bool) -> dict[str, Any]:
         resumed: Whether it was interrupted: how long all of it took is not known then.
     """
     from matinee.inference.speed import peak_memory_mb
+    from matinee.workflow.fitting import seconds_of_learning
 
     memory = peak_memory_mb()  # before anything is predicted once more
     predicting = _seconds_of_predicting(run)
@@ -276,12 +275,13 @@ def measure(run: Run, *, resumed: bool) -> dict[str, Any]:
         "state": COMPLETE,
         "reason": None,
         **{name: _score(run.metrics["test"].get(name)) for name in METRICS},
-        "training_seconds": None if resumed else round(_training_seconds(run.seconds, predicting), 3),
+        "training_seconds": None if resumed else round(seconds_of_learning(run.seconds, predicting) or 0.0, 3),
         "texts_per_second": round(len(run.test) / predicting, 3),
         "peak_memory_mb": None if memory is None else round(memory, 1),
         "model_mb": round(n_bytes / 1e6, 3),
         "fingerprints": {name: run.data["splits"][name]["fingerprint"] for name in ("train", "test")},
         "seconds": {stage: round(seconds, 2) for stage, seconds in run.seconds.items()},
+        "machine": describe_machine(),
     }
 
 
@@ -299,15 +299,6 @@ def _trained(job: Mapping[str, Any]) -> tuple[Run, bool]:
     settings = {name: value for name, value in job["settings"].items() if name != "data"}
     data = job["settings"]["data"]
     return train(data, run_dir=folder.path, overwrite=True, offline=job["offline"], **settings), False
-
-
-def _training_seconds(seconds: Mapping[str, float], predicting: float) -> float:
-    """Return the wall-clock time of making the classifier; `predicting` is taken off the one stage that holds both."""
-    spent = [seconds[stage] for stage in _LEARNING if stage in seconds]
-    if spent:
-        return sum(spent)
-    own, shared = _LINEAR
-    return seconds[own] if own in seconds else max(0.0, seconds[shared] - predicting)
 
 
 def _seconds_of_predicting(run: Run) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.core.errors import RunError, SettingsError
 from matinee.core.run import RunFolder
-from matinee.workflow.fitting import CLASSIFIER
+from matinee.workflow.fitting import CLASSIFIER, seconds_of_learning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matinee.core.types import Predictions, SplitName
 
 METRICS = ("accuracy", "f1", "log_loss", "ece")
-# Stages of a run, as its manifest names them, that make the classifier; the linear one has but the last.
-_LEARNING, _LINEAR = ("tokenising", "fitted head", "fine-tuning", "calibrating"), "baseline"
 
 
 @dataclass(frozen=True)
@@ -152,11 +150,5 @@ def _row(name: str, run: RunFolder, said: Predictions, seed: int) -> ComparedRun
         encoder=run.read_config().model.encoder,
         **{metric: scores[metric] for metric in METRICS},
         model_bytes=sum(path.stat().st_size for path in run.model.rglob("*") if path.is_file()),
-        training_seconds=_training_seconds(run.read_json(run.manifest)),
+        training_seconds=seconds_of_learning(run.read_json(run.manifest).get("seconds", {})),
     )
-
-
-def _training_seconds(manifest: dict[str, Any]) -> float | None:
-    seconds = manifest.get("seconds", {})
-    spent = [seconds[stage] for stage in _LEARNING if stage in seconds]
-    return float(sum(spent)) if spent else seconds.get(_LINEAR)

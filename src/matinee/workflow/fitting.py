@@ -35,13 +35,17 @@ if TYPE_CHECKING:
     from matinee.model.feature_cache import FeatureCache
     from matinee.model.linear import Labels
     from matinee.tokens import TextPreparation
-    from matinee.training import AugmentedSplit, FitResult, FrozenEncoder
+    from matinee.training import AugmentedSplit, FitResult
     from matinee.training.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
 # Name of the predictor that was asked for, and of the baselines beside it, in predictions.parquet.
 CLASSIFIER, TFIDF, FROZEN = "classifier", "tfidf", "frozen_features"
+
+# Stages of a run that end in a classifier: of a fine-tuned encoder, of nblr or a student of words, of tfidf (which predicts the hold-outs
+# too). What the frozen encoder says of the hold-outs beside it is none of them.
+_LEARNING, _FITTING, _BASELINE = ("tokenising", "fitted head", "fine-tuning", "calibrating"), "fitting", "baseline"
 
 # Tokens, special ones not counted, that at least one training text should have.
 _SHORTEST = 3
@@ -62,6 +66,32 @@ class Watch:
             yield
         finally:
             self.seconds[name] += time.perf_counter() - start
+
+
+def seconds_of_learning(seconds: Mapping[str, float], predicting: float = 0.0) -> float | None:
+    """Return the wall-clock time of making the classifier, from a run's seconds by stage; None where they do not say.
+
+    Args:
+        seconds: By stage, as the manifest has them.
+        predicting: What is taken off the one stage that predicts the hold-outs too, that of `tfidf`.
+    """
+    spent = [seconds[stage] for stage in _LEARNING if stage in seconds]
+    if spent or _FITTING in seconds:
+        return float(sum(spent) if spent else seconds[_FITTING])
+    return max(0.0, seconds[_BASELINE] - predicting) if _BASELINE in seconds else None
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """What the encoder makes of the texts before any fine-tuning.
+
+    Attributes:
+        probabilities: Of each label, by split except train, shape (n_texts, n_labels): a baseline.
+        features: Pooled vectors by split, train too, shape (n_texts, hidden_size).
+    """
+
+    probabilities: dict[SplitName, NDArray[np.float64]]
+    features: dict[SplitName, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -95,8 +125,7 @@ class Tuned:
         predictor: Ready to predict.
         tokenizer: The encoder's own, for the model folder.
         result: What fine-tuning did.
-        frozen: The encoder before fine-tuning, on train alone where the training was a throwaway one; None where the head started at
-            random.
+        frozen: The encoder before fine-tuning; None where the head started at random, and of a throwaway training.
         calibrated: How its probabilities were mended, and what it says of validation since.
         augmentation: What was changed in the train texts, and examples of it; None where nothing was.
     """
@@ -261,6 +290,7 @@ def fine_tune(
     import transformers
 
     from matinee.inference.backends.torch import TorchPredictor
+    from matinee.model.features import frozen_features
     from matinee.model.precision import best_device, choose_precision
     from matinee.tokens.windows import Windows
     from matinee.training import FitResult, TokenizedSplit, augment_split, fit, start_head
@@ -275,21 +305,19 @@ def fine_tune(
         _warn_of_short_texts(ids["train"], n_special=len(preparation.encode([""])[0]))
     frozen: FrozenEncoder | None = None
     if settings.model.head == "fitted":
-        labels = dataset.splits["train"].labels
+        kernels, labels = settings.training.kernels, dataset.splits["train"].labels
         rows = _head_rows(labels, settings)
-        read = {**({} if throwaway else ids), "train": [ids["train"][row] for row in rows]}
+
+        def read(ids: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+            return frozen_features(model, ids, preparation.pad_id, precision, windows, cache, kernels)
+
         with watch.stage("fitted head"):
-            frozen = start_head(
-                model,
-                read,
-                labels[rows],
-                pad_id=preparation.pad_id,
-                precision=precision,
-                seed=seed,
-                windows=windows,
-                cache=cache,
-                kernels=settings.training.kernels,
-            )
+            features: dict[SplitName, NDArray[np.float32]] = {"train": read([ids["train"][row] for row in rows])}
+            head = start_head(model, features["train"], labels[rows], seed=seed)
+        if not throwaway:
+            with watch.stage("frozen baseline"):
+                apart: dict[SplitName, NDArray[np.float32]] = {name: read(ids[name]) for name in ids if name != "train"}
+                frozen = FrozenEncoder({name: head.probabilities(of) for name, of in apart.items()}, features | apart)
     transformers.set_seed(seed)
     with watch.stage("tokenising"):
         learned, learned_ids, targets = _learned(dataset.splits["train"], ids["train"], soft, preparation)

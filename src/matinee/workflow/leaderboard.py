@@ -43,7 +43,11 @@ logger = logging.getLogger(__name__)
 # A cell that ends in one of these would end so with every size and seed.
 _LASTING = {"SettingsError", "NotAvailableError", "IntegrityError"}
 
-_FIGURES = ("training_seconds", "texts_per_second", "peak_memory_mb", "model_mb")
+_TIMES = ("training_seconds", "texts_per_second")
+_FIGURES = (*_TIMES, "peak_memory_mb", "model_mb")
+
+# Settings that all encoders of a board share, beside the texts themselves.
+_OF_DATA = ("positive_label", "missing", "validation_size", "test_size", "split_seed")
 _FILES = ("board.json", "board.csv", "board.md", "board.html")
 _PLAN, _CELLS, _FIGURE_FOLDER, _LOCK = "plan.json", "cells", "figures", ".lock"
 
@@ -345,11 +349,11 @@ class _BoardRun:
         """Return `board.json`."""
         from matinee.evaluation.standings import standings
 
-        shown = (*METRICS, *_FIGURES)
+        machine = self._machine()
         cells = [
             {
-                **{name: result[name] for name in ("encoder", "size", "seed", "state", "reason")},
-                **{name: result[name] for name in shown},
+                **{name: result[name] for name in ("encoder", "size", "seed", "state", "reason", *METRICS, *_FIGURES)},
+                **(dict.fromkeys(_TIMES) if result.get("machine", machine) != machine else {}),
             }
             for _, result in sorted(
                 self.results.items(), key=lambda item: (item[0][1], item[0][2], self._place(item[0][0]))
@@ -370,7 +374,8 @@ class _BoardRun:
                 and not self.plan["encoders"][cell.encoder]["skipped"]
                 for cell in self.asked
             ),
-            "machine": describe_machine(),
+            "machine": machine,
+            "n_elsewhere": sum(result.get("machine", machine) != machine for result in self.results.values()),
             "encoders": [
                 {"name": name, "settings": of["settings"], "skipped": of["skipped"]}
                 for name, of in sorted(self.plan["encoders"].items(), key=lambda item: self._place(item[0]))
@@ -383,6 +388,11 @@ class _BoardRun:
                 (self.texts.majority_label, self.texts.majority_share),
             ),
         }
+
+    def _machine(self) -> dict[str, Any]:
+        """Return the machine whose times are shown: the one that most cells were measured on, this one if none was."""
+        machines = [result["machine"] for result in self.results.values() if result.get("machine")]
+        return max(machines, key=machines.count, default=describe_machine())
 
     def _place(self, name: str) -> tuple[float, int, str]:
         """Return by what encoders are ordered: cheap ones first."""
@@ -478,11 +488,14 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None
     if before["data"] != now["data"]:
         return f"it is about {before['data']}, not {now['data']}"
     for name, of in now["encoders"].items():
-        earlier = before["encoders"].get(name, of)["all"]
-        for setting, value in of["all"].items():
-            if earlier.get(setting) != value and setting != "data":
-                flag = "--" + setting.replace("_", "-")
-                return f"{flag} was {earlier.get(setting)} for {name}, and is {value} now"
+        # An encoder that is new to the board has its own settings, and the data's of all others: F1 of another label is another score.
+        known = before["encoders"].get(name)
+        earlier = known or next(iter(before["encoders"].values()), of)
+        for setting in of["all"] if known else _OF_DATA:
+            then, value = earlier["all"].get(setting), of["all"].get(setting)
+            if then != value and setting != "data":
+                whose = name if known else "the others"
+                return f"--{setting.replace('_', '-')} was {then} for {whose}, and is {value} now"
     for split, fingerprint in now["fingerprints"].items():
         if before["fingerprints"].get(split) != fingerprint:
             return f"its {split} texts were others, the data changed since"

@@ -23,6 +23,7 @@ from matinee.core.errors import (
 )
 from matinee.core.ranks import refuse_several
 from matinee.core.schema import Layer, resolve
+from matinee.core.settings import LINEAR
 from matinee.core.space import varied
 from matinee.core.wording import duration_in_words
 from matinee.training.study import FINISHED, StudyStorageError, check_installed
@@ -41,7 +42,6 @@ from matinee.workflow.study_setup import (
     new_study_dir,
     open_folder,
     storage_of,
-    whole_grid,
 )
 from matinee.workflow.studying import Record, Teller, spelled, value_of
 from matinee.workflow.train import Run, from_anywhere, prepare, resume, start_run
@@ -71,8 +71,8 @@ class Study:
         best_value: Their score on validation, the mean over further seeds where they were repeated.
         trials: One row each, as in `study.json`.
         run: The run of the best settings; None where they were not refitted.
-        gain: How much more accurate it is than the settings the search began with, on the test texts: `value`, `low` and
-            `high` as shares; None where they were not refitted.
+        gain: How much better it is than the settings the search began with, on the test texts, by the metric that was searched for:
+            `value`, `low` and `high`, above 0 where it is better; None where they were not refitted.
         record: All of `study.json`.
     """
 
@@ -81,7 +81,7 @@ class Study:
     best_value: float
     trials: list[dict[str, Any]]
     run: Run | None
-    gain: dict[str, float] | None
+    gain: dict[str, Any] | None
     record: dict[str, Any]
 
 
@@ -121,7 +121,8 @@ def search(
         sampler: `"tpe"`, `"random"`, `"grid"` or `"cmaes"`.
         pruner: `"median"`, `"hyperband"` or `"none"`.
         metric: Validation score to search for.
-        timeout: Seconds, or text such as `"2h"` and `"90m"`, after which no further trial is begun.
+        timeout: Seconds, or text such as `"2h"` and `"90m"`, after which no further trial is begun; what the best ones are worth is
+            found out all the same, which takes its time.
         storage: Where trials are kept: a database URL, or `journal:FILE`; a file in the study's folder where not given.
         n_jobs: Processes on this machine.
         engine: `"local"`: this machine. `"ray"`: workers of Ray's, on this machine or on all of a cluster, in the place of `n_jobs`.
@@ -172,14 +173,27 @@ def search(
         None if seconds is None else time.time() + seconds,
         offline,
     )
-    plan = whole_grid(plan, wanted=n_trials)
     check_space(plan)
     with hub.offline(offline):
         _, dataset = prepare(base)
         check_metric(metric, dataset)
+        _say_how_epochs_are_chosen(plan)
         plan = replace(plan, base=from_anywhere(base, dataset))
-        open_folder(plan, dataset, overwrite=overwrite)
+        plan = open_folder(plan, dataset, wanted=n_trials, overwrite=overwrite)
         return _Search(plan, dataset, crew, n_finalists if finalist_seeds else 0, finalist_seeds).run(refit=refit)
+
+
+def _say_how_epochs_are_chosen(plan: Plan) -> None:
+    chosen_by = plan.base.training.selection_metric
+    if (
+        plan.metric != chosen_by
+        and plan.base.model.encoder not in LINEAR
+        and "selection_metric" not in plan.space.dimensions
+    ):
+        logger.info(
+            f"Trials are held against each other by {plan.metric}; which epoch each of them keeps is chosen by {chosen_by}: "
+            "--selection-metric"
+        )
 
 
 @dataclass(frozen=True)
@@ -392,6 +406,10 @@ class _Search:
             of_base = self.plan.space.base_of(self.plan.base)
             n_others = sum(self.record.params_of(row) != of_base for row in finalists)
             yours = ", and your settings," if n_others < len(finalists) else ""
+            if self.plan.deadline is not None and time.time() > self.plan.deadline:
+                logger.info(
+                    "The time is over: no further trial is begun; what the best ones are worth is found out yet (Ctrl-C ends it)"
+                )
             logger.info(
                 f"Repeating the {n_others} best trials{yours} with {len(seeds)} further seeds: {n_left} trainings, about "
                 f"{duration_in_words(seconds)}"
@@ -440,20 +458,22 @@ class _Search:
 
     def _refit(self) -> Run:
         """Train the winner and the base as runs, test each once, and record what is gained."""
-        from matinee.evaluation import accuracy_gain
+        from matinee.evaluation import gain
 
-        folder, winner = self.plan.folder, self.record.winner
+        folder, winner, metric = self.plan.folder, self.record.winner, self.plan.metric
         assert winner is not None  # noqa: S101 - narrows a type
         with _alone(folder.lock("refit")):
             best = self._run_of(folder.best, varied(self.plan.base, winner["params"]))
             base = best if winner["is_base"] else self._run_of(folder.base, self.plan.base)
-        gain = {"value": 0.0, "low": 0.0, "high": 0.0} if best is base else accuracy_gain(best.test, base.test)
+        gained = {"value": 0.0, "low": 0.0, "high": 0.0} if best is base else gain(metric, best.test, base.test)
         self._spend(sum(sum(run.seconds.values()) for run in {id(run): run for run in (best, base)}.values()))
         self.record.test = {
             "n": len(best.test),
-            "winner": {"accuracy": best.metrics["test"]["accuracy"]},
-            "base": {"accuracy": base.metrics["test"]["accuracy"]},
-            "gain": gain,
+            **{
+                name: {of: run.metrics["test"][of] for of in dict.fromkeys([metric, "accuracy"])}
+                for name, run in (("winner", best), ("base", base))
+            },
+            "gain": gained,
             "validation_gain": self.record.validation_gain(),
         }
         return best

@@ -12,16 +12,17 @@ from matinee.core.errors import RunError, SettingsError, did_you_mean
 from matinee.core.files import storage_errors
 from matinee.core.settings import LINEAR
 from matinee.core.space import PRUNERS, SAMPLERS, Choices
-from matinee.training.study import JOURNAL, delete_study, is_in_memory, worked_on_elsewhere
+from matinee.training.study import FINISHED, JOURNAL, delete_study, is_in_memory, worked_on_elsewhere
 from matinee.workflow.studying import spelled
 from matinee.workflow.train import new_run_dir
+from matinee.workflow.trials import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matinee.core.settings import Settings
     from matinee.core.types import Dataset
-    from matinee.training.study import SharedStudy
+    from matinee.training.study import SharedStudy, TrialRow
     from matinee.workflow.study_plan import Plan, StudyFolder
 
 logger = logging.getLogger(__name__)
@@ -79,16 +80,11 @@ def storage_of(storage: str | None, folder: StudyFolder) -> str:
     return storage
 
 
-def whole_grid(plan: Plan, *, wanted: int | None) -> Plan:
-    """Return the plan with no more trials than a grid has, all of them where no number was given."""
-    if plan.sampler != "grid":
-        return plan
-    n_points = len(plan.space.grid(plan.base)) + (not plan.space.contains(plan.space.base_of(plan.base)))
-    return replace(plan, n_trials=n_points if wanted is None else min(wanted, n_points))
-
-
 def check_space(plan: Plan) -> None:
-    """Raise MatineeError where a value can only fail, an encoder or an augmentation that there is not, or every combination."""
+    """Raise MatineeError where a value can only fail, an encoder or an augmentation that there is not, or every combination.
+
+    So it does where a grid has no end.
+    """
     from matinee.data import Augmentations
     from matinee.model.encoders import check_known
 
@@ -100,6 +96,8 @@ def check_space(plan: Plan) -> None:
                 Augmentations.parse(value)
     _check_effects(plan)
     plan.space.check_allows(plan.base)
+    if plan.sampler == "grid":
+        plan.space.grid(plan.base)
 
 
 def _check_effects(plan: Plan) -> None:
@@ -122,8 +120,19 @@ def check_metric(metric: str, dataset: Dataset) -> None:
         raise SettingsError(f"--metric {metric} is for more than two labels: take {metric.removesuffix('_weighted')}.")
 
 
-def open_folder(plan: Plan, dataset: Dataset, *, overwrite: bool) -> None:
-    """Make the study, or check that the one that is there is this one; enter the trials that are settled beforehand."""
+def open_folder(plan: Plan, dataset: Dataset, *, wanted: int | None, overwrite: bool) -> Plan:
+    """Make the study, or check that the one that is there is this one; enter the trials that are settled beforehand.
+
+    Args:
+        plan: Of the search.
+        dataset: The base's.
+        wanted: Trials that the study shall have, as far as a number was asked for.
+        overwrite: Whether to start over.
+
+    Returns:
+        The plan; with a grid it has no more trials than were made up before and the grid has points, all of them where no number
+        was asked for.
+    """
     from filelock import FileLock
 
     folder = plan.folder
@@ -140,6 +149,15 @@ def open_folder(plan: Plan, dataset: Dataset, *, overwrite: bool) -> None:
         else:
             trials.describe(about)
         _enter(plan, trials)
+        return plan if plan.sampler != "grid" else replace(plan, n_trials=_of_grid(trials.rows(), wanted))
+
+
+def _of_grid(rows: Sequence[TrialRow], wanted: int | None) -> int:
+    """Return how many trials a study has once its grid is done: each point counts once, whoever else entered it too."""
+    counted = [row for row in rows if row.state in (*FINISHED, "running", "waiting")]
+    tasks = [task_of(row.attrs, row.values) for row in counted]
+    n_whole = sum(task is None or task not in tasks[:place] for place, task in enumerate(tasks))
+    return n_whole if wanted is None else min(wanted, n_whole)
 
 
 def _check_free(folder: StudyFolder) -> None:
@@ -234,4 +252,4 @@ def _enter(plan: Plan, trials: SharedStudy) -> None:
         there = [own, *(row.values for row in rows)]
         for point in plan.space.grid(plan.base):
             if point not in there:
-                trials.add(point)
+                trials.add(point, grid=True)

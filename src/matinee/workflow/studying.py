@@ -63,10 +63,13 @@ class Record:
         """Trials that count."""
         return sum(row.state in FINISHED for row in self.rows)
 
-    def recall(self) -> None:
+    def recall(self, *, only_of_an_end: bool = False) -> None:
         """Take over what `study.json` says of a search that was over before, until something newer is known.
 
         The file of another study, or one that is damaged, says nothing.
+
+        Args:
+            only_of_an_end: Whether a file that names no winner says nothing either.
         """
         try:
             known = json.loads(self.plan.folder.record.read_text(encoding="utf-8"))
@@ -79,7 +82,9 @@ class Record:
             found = {name: known[name] for name in ("finalists", "winner", "test", "importance", "chosen_of")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
-        self.more_seconds = max(0.0, spent)
+        if only_of_an_end and found["winner"] is None:
+            return
+        self.more_seconds = max(self.more_seconds, spent)
         for name, value in found.items():
             setattr(self, name, value)
 
@@ -92,10 +97,10 @@ class Record:
             self.test = {**self.test, "validation_gain": self.validation_gain()}
 
     def validation_gain(self) -> float | None:
-        """Return how much better the winner's mean is than the base's; None where the base has none."""
+        """Return how much better the winner's mean is than the base's, above 0 if it is; None where the base has none."""
         if self.winner is None or self.winner["base_mean"] is None:
             return None
-        return float(self.winner["mean"] - self.winner["base_mean"])
+        return float(self.rank(self.winner["base_mean"]) - self.rank(self.winner["mean"]))
 
     def best_row(self) -> TrialRow | None:
         """Return the complete trial that scored best, the first of equals; None where none is complete."""
@@ -168,11 +173,16 @@ class Record:
         return "its process ended before it did" + ("; it is tried again" if row.state == "lost" else ", twice")
 
     def write(self) -> None:
-        """Write everything but the page."""
-        study = self.to_json()
-        write_json(self.plan.folder.record, study)
-        write_text(self.plan.folder.table, _table(study["trials"], list(self.plan.space.dimensions)))
-        write_text(self.plan.folder.recipe, recipe(self.plan.base, self.best_values(), self._said_of_it()))
+        """Write everything but the page; what another process ended with meanwhile is kept, as long as this one has no winner."""
+        from filelock import FileLock
+
+        with FileLock(self.plan.folder.lock("record")):
+            if self.winner is None:
+                self.recall(only_of_an_end=True)
+            study = self.to_json()
+            write_json(self.plan.folder.record, study)
+            write_text(self.plan.folder.table, _table(study["trials"], list(self.plan.space.dimensions)))
+            write_text(self.plan.folder.recipe, recipe(self.plan.base, self.best_values(), self._said_of_it()))
 
     def write_page(self) -> None:
         """Write the page a person reads."""

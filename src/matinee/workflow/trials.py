@@ -30,7 +30,7 @@ from matinee.core.errors import (
 from matinee.core.progress import told_to
 from matinee.core.run import RunFolder
 from matinee.core.space import varied
-from matinee.training.study import FINISHED, Outcome, StudyStorageError
+from matinee.training.study import FINISHED, Outcome, StudyStorageError, TakenOverError
 from matinee.workflow.calibrating import calibrate
 from matinee.workflow.fitting import Watch, check_encoder, fine_tune, fit_linear, locate_encoder
 from matinee.workflow.study_plan import TRIALS, Plan
@@ -54,6 +54,9 @@ MOST_FAILURES = 5
 
 # Drawn settings that contradict each other, for each trial that is wanted, after which they count as trials: a search ends.
 _MOST_IMPOSSIBLE = 20
+
+# States of trials that are none, or are tried again in another's place.
+_UNDONE = ("lost", "impossible")
 
 # Seconds between looks at a study whose last trials others work on.
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -115,6 +118,7 @@ class TrialRunner:
 
         Raises:
             StudyStorageError: The score cannot be told, which says nothing of the settings.
+            TakenOverError: Nobody waits for it any more.
         """
         start, epochs = time.perf_counter(), list[list[float]]()
 
@@ -137,7 +141,7 @@ class TrialRunner:
             return outcome("pruned", epochs[-1][1], f"stopped {done}: not as good as others were by then")
         except SettingsError as error:
             return outcome("pruned", None, _one_line(error))
-        except StudyStorageError:
+        except (StudyStorageError, TakenOverError):
             raise
         except Exception as error:  # noqa: BLE001 - a search of a night shall not end for one trial
             if _is_memory(error):
@@ -235,11 +239,11 @@ def work(
         seen: Called after each trial, and now and then while others do the last ones.
 
     Raises:
-        TrainingError: The first trials all failed.
+        TrainingError: The first trials of the study all failed.
         StudyStorageError: The storage cannot be used; a trial that was under way is tried again later.
         StoppedError: Ctrl-C was pressed twice.
     """
-    reasons: list[str] | None = []
+    reasons: list[str] | None = None if any(row.state == "complete" for row in shared.rows()) else []
     with shared.workers.enrolled() as owner:
         while not stop.asked and not _is_over(plan):
             trial = _next_trial(plan, shared, owner)
@@ -249,8 +253,14 @@ def work(
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 seen()
                 continue
-            outcome = _known(shared, trial) or _do(trial, runner, settings_of)
-            trial.close(outcome)
+            try:
+                outcome = _settled(shared, trial) or _do(trial, runner, settings_of)
+                trial.close(outcome)
+            except TakenOverError:
+                logger.warning(
+                    f"Trial {trial.number} was taken over by another process, which had heard nothing of this one for minutes."
+                )
+                continue
             seen()
             if outcome.state == "impossible":
                 continue
@@ -259,14 +269,35 @@ def work(
                 raise TrainingError(f"The first {len(reasons)} trials failed: {in_words(reasons)}.")
 
 
-def _known(shared: SharedStudy, trial: OpenTrial) -> Outcome | None:
-    """Return how a trial of the same settings ended: the same seed, to the same end. None where there is none."""
-    if not trial.values:
-        return None
-    for row in shared.rows():
+def _settled(shared: SharedStudy, trial: OpenTrial) -> Outcome | None:
+    """Return how a trial ends that need not be done; None where it must.
+
+    Machines that share a storage but no folder may enter the same task at the same time: the first one counts. Trials of the same
+    settings have the same seed, and come to the same end.
+    """
+    task, rows = task_of(trial.attrs, trial.values), shared.rows()
+    for row in rows:
+        is_earlier = row.number < trial.number and row.state not in _UNDONE
+        if task is not None and is_earlier and task == task_of(row.attrs, row.values):
+            return Outcome("impossible", None, 0.0, f"entered twice: the same as trial {row.number}")
+    for row in rows if trial.values else []:
         if row.outcome is not None and row.outcome.state == "complete" and row.values == trial.values:
             return replace(row.outcome, seconds=0.0, reason=f"the same settings as trial {row.number}")
     return None
+
+
+def task_of(attrs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """Return what tells one trial that was entered beforehand from the others; None of one that was made up.
+
+    Args:
+        attrs: What it was entered with.
+        values: Its values of the space's settings.
+    """
+    if attrs.get("base"):
+        return "base"
+    if attrs.get("grid"):
+        return dict(values)
+    return (attrs["number"], attrs["seed"]) if "seed" in attrs else None
 
 
 def _do(trial: OpenTrial, runner: TrialRunner, settings_of: Callable[[OpenTrial], Settings]) -> Outcome:
