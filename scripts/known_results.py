@@ -25,8 +25,8 @@ from matinee.workflow.recipes import read_recipe
 
 STORED = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 
-# Stages of a run that make the classifier (of a linear one the last).
-LEARNING = ("tokenising", "fitted head", "fine-tuning", "calibrating")
+# Stages of a run that make the classifier and read the hold-outs with the frozen encoder beside it.
+LEARNING = ("tokenising", "fitted head", "frozen baseline", "fine-tuning", "calibrating")
 
 # What benchmarks/accuracy.py calls the classifiers that are matinee's.
 ARMS = {"matinee": "minilm", "mpnet": "mpnet", "tfidf": "tfidf", "nblr": "nblr"}
@@ -134,7 +134,7 @@ def board(found: Collected, name: str = "leaderboard") -> None:
         encoder, size, n_test = row["encoder"], row["size"], document["n_test"]
         found.accuracy(name, encoder, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=n_test)
         settings = resolve(Layer({**own[encoder], "encoder": encoder}))
-        n_readings = readings(settings, size, max(1, round(size / 5)), n_test)
+        n_readings = readings(settings, size, max(1, round(size / 5)))
         # Small trainings are mostly what any training takes at least.
         largest = max(other["size"] for other in document["rows"] if other["encoder"] == encoder)
         if row.get("training_seconds") and size == largest:
@@ -148,10 +148,16 @@ def grid(found: Collected, name: str = "accuracy") -> None:
     document = stored(name)
     if document is None:
         return
-    for row in document["summary"]:
-        if row["arm"] in ARMS:
-            about = {"n_seeds": row["n_seeds"], "n_test": document["test_texts"]}
-            found.accuracy(name, ARMS[row["arm"]], row["size"], row["accuracy"], **about)
+    rows = [row for row in document["summary"] if row["arm"] in ARMS]
+    for row in rows:
+        encoder, size = ARMS[row["arm"]], row["size"]
+        found.accuracy(name, encoder, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=document["test_texts"])
+        timed = [other["size"] for other in rows if other["arm"] == row["arm"] and other["fit_seconds"]]
+        if timed and size == max(timed):
+            layer = Layer({"encoder": encoder}) if encoder in LINEAR else read_recipe(f"imdb-{encoder}")
+            settings = resolve(layer)
+            found.time(name, settings, row["fit_seconds"], readings(settings, size, size // 5))
+            found.peak(name, encoder, size, row["peak_memory_gb"])
 
 
 def speed(found: Collected, name: str = "train-speed") -> None:
@@ -170,7 +176,7 @@ def speed(found: Collected, name: str = "train-speed") -> None:
 
 
 def learning(stages: dict[str, float]) -> float:
-    """Return the seconds of the stages that make the classifier."""
+    """Return the seconds of the stages whose readings `readings` counts."""
     return sum(stages.get(stage, 0.0) for stage in LEARNING)
 
 

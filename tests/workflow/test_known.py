@@ -53,6 +53,7 @@ def row(size, mean, encoder="bert", **more):
         "mean": mean,
         "low": mean - 0.01,
         "high": mean + 0.01,
+        "n_seeds": 3,
         **more,
     }
 
@@ -114,6 +115,16 @@ def test_one_way_is_clearly_better_where_the_intervals_part():
     assert not stored.is_better(("roberta", False), bert, 1000, clearly=True)
     assert stored.is_better(("mpnet", False), bert, 1000, clearly=True)
     assert stored.is_better(bert, ("bert", True), 1000, clearly=True)
+
+
+def test_neither_far_more_labels_nor_one_seed_leave_no_doubt():
+    stored = Known((*ROWS, row(1000, 0.91, "mpnet"), row(1000, 0.91, "roberta", n_seeds=1)), {}, [], {}, {})
+    bert, mpnet, roberta = ("bert", False), ("mpnet", False), ("roberta", False)
+    assert stored.is_better(mpnet, bert, 2900, clearly=True)
+    assert stored.is_better(mpnet, bert, 20_000)
+    assert not stored.is_better(mpnet, bert, 20_000, clearly=True)
+    assert stored.is_better(roberta, bert, 1000)
+    assert not stored.is_better(roberta, bert, 1000, clearly=True)
 
 
 @pytest.mark.parametrize(("n_labels", "gigabytes"), [(300, 2.6), (1000, 2.6), (12_000, 6.1)])

@@ -37,6 +37,10 @@ HEAD_TEXTS = TEXTS_BETWEEN = 5_000
 _SAME_SIZE = 1.25
 
 
+# What leaves no doubt: seeds at least, and numbers of labels at most this far from each other, as a factor.
+_SEVERAL, _NEAR = 2, 3.0
+
+
 # An encoder, and whether only its head is fitted.
 Way: TypeAlias = tuple[str, bool]
 
@@ -104,7 +108,8 @@ class Known:
             one: An encoder, and whether only its head was fitted.
             other: Another.
             n_labels: Labels there are to learn from.
-            clearly: Whether the intervals must part; else the means decide.
+            clearly: Whether the intervals must part, of several seeds each, and of a number of labels not too far from this one; else
+                the means decide.
         """
         mine, others = self._of(*one), self._of(*other)
         shared = {_setting_of(row) for row in mine} & {_setting_of(row) for row in others}
@@ -113,6 +118,9 @@ class Known:
         nearest = min(shared, key=lambda setting: (abs(math.log(setting[1] / n_labels)), setting))
         mine, others = ([row for row in rows if _setting_of(row) == nearest] for rows in (mine, others))
         if clearly:
+            is_near = abs(math.log(nearest[1] / n_labels)) <= math.log(_NEAR)
+            if not is_near or any(max(row["n_seeds"] for row in rows) < _SEVERAL for rows in (mine, others)):
+                return False
             return bool(min(row["low"] for row in mine) > max(row["high"] for row in others))
         return _mean(mine) > _mean(others)
 
