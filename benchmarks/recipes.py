@@ -1,12 +1,12 @@
-"""Which settings make a difference with 1,000 labels: recipes that differ from the default in one thing, on development data.
+"""Which settings make a difference with 1,000 labels, or fewer: recipes that differ from the default in one thing, on development data.
 
-python benchmarks/recipes.py [--workers 1] [--seeds 0 1 2] [--folds 2] [--minutes 60] [--only NAME …] [--summary]
+python benchmarks/recipes.py [--labels 1000] [--workers 1] [--seeds 0 1 2] [--folds 2] [--minutes 60] [--only NAME …] [--summary]
 
 Development data alone: the reviews that the test block of `imdb.py` and its validation block leave, a fold of which is held out
 to score on (2,000 reviews, contiguous blocks of each label, with gaps) and another small one to choose the epoch by. Folds and
 seeds are the same for every recipe, so that recipes are compared in pairs. Runs are done seed by seed, so that a call that is cut
 off has about as many seeds of each. Each is written down at once, and a later call does what is missing. Times are not measured:
-workers share a machine.
+workers share a machine. Other numbers of labels than 1,000, with a fifth as many more to choose the epoch by, are stored apart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scipy.stats import t
 
 import machine
 
-N_TRAIN, N_VALIDATION, N_TEST = 1000, 200, 2000
+LABELS, N_TEST = 1000, 2000
 BASE = {
     "data": "imdb",
     "encoder": "minilm",
@@ -106,6 +106,21 @@ RECIPES = {
     },
     "R-Drop 1, warm-up 10 %": {"r_drop": 1.0, "warmup_ratio": 0.1},
     "R-Drop 1, warm-up 10 %, 512 tokens": {"r_drop": 1.0, "warmup_ratio": 0.1, "max_length": 512},
+    "R-Drop 1, warm-up 10 %, 512 tokens, 10 epochs": {
+        "r_drop": 1.0,
+        "warmup_ratio": 0.1,
+        "max_length": 512,
+        "epochs": 10,
+        "patience": 0,
+    },
+    "R-Drop 1, warm-up 10 %, 512 tokens, 6 epochs, batch 8": {
+        "r_drop": 1.0,
+        "warmup_ratio": 0.1,
+        "max_length": 512,
+        "epochs": 6,
+        "batch_size": 8,
+        "patience": 0,
+    },
     "R-Drop 1, warm-up 10 %, attention dropout 0.1": {"r_drop": 1.0, "warmup_ratio": 0.1, "attention_dropout": 0.1},
     "frozen encoder": {"freeze": "all"},
     "6 epochs, R-Drop 1": {"epochs": 6, "r_drop": 1.0},
@@ -129,12 +144,13 @@ def development_data(fold, seed):
     from matinee.data.sources.imdb import IMDB
     from matinee.data.split import block_holdout, stratified_sample
 
+    n_validation = _state["labels"] // 5
     if "pool" not in _state:
-        whole = resolve(Layer({"data": "imdb", "validation_size": N_VALIDATION, "test_size": 2000}))
+        whole = resolve(Layer({"data": "imdb", "validation_size": LABELS // 5, "test_size": 2000}))
         _state["pool"] = load_dataset(whole.data, seed=0)
     names, pool = _state["pool"].label_names, _state["pool"].splits["train"]
-    parts = block_holdout(pool.labels, N_VALIDATION, N_TEST, split_seed=fold + 1, gap=IMDB.gap)
-    drawn = stratified_sample(pool.labels[parts.train], N_TRAIN, np.random.default_rng([seed, 77]))
+    parts = block_holdout(pool.labels, n_validation, N_TEST, split_seed=fold + 1, gap=IMDB.gap)
+    drawn = stratified_sample(pool.labels[parts.train], _state["labels"], np.random.default_rng([seed, 77]))
     splits = {"train": parts.train[drawn], "validation": parts.validation, "test": parts.test}
     return Dataset("development", names, {name: pool.take(rows) for name, rows in splits.items()})
 
@@ -181,33 +197,39 @@ def fingerprint(texts):
     return sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def begin(threads):
+def begin(threads, labels):
     """Prepare a worker: it shares the machine with others."""
     import logging
 
     import torch
 
+    _state["labels"] = labels
     logging.getLogger("matinee").setLevel(logging.ERROR)
     torch.set_num_threads(threads)
 
 
-def stored():
-    """Return the runs of results/recipes.json, and those of a call that was cut off, with the settings that recipes have now."""
-    path = machine.RESULTS / "recipes.json"
+def name_of(labels):
+    """Return the name under which runs with so many labels are stored."""
+    return "recipes" if labels == LABELS else f"recipes-{labels}"
+
+
+def stored(labels):
+    """Return the runs in results/, and those of a call that was cut off, with the settings that recipes have now."""
+    path = machine.RESULTS / f"{name_of(labels)}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"runs": []}
     runs = [{**run, "settings": {**kept["base"], **kept["changes"][run["recipe"]]}} for run in kept["runs"]]
-    log = log_path()
+    log = log_path(labels)
     runs += [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
     return [
         run for run in runs if "failed" not in run and run["settings"] == {**BASE, **RECIPES.get(run["recipe"], {})}
     ]
 
 
-def log_path():
+def log_path(labels):
     """Return where runs are kept one by one, before they are stored together."""
     from matinee.core.cache import cache_folder
 
-    return cache_folder() / "benchmarks" / "recipes.jsonl"
+    return cache_folder() / "benchmarks" / f"{name_of(labels)}.jsonl"
 
 
 def key(of):
@@ -217,15 +239,15 @@ def key(of):
 
 def work(asked):
     """Do what is missing, seed by seed, until the time is over; each run is written down at once."""
-    done = {key(of) for of in stored()}
+    done, path = {key(of) for of in stored(asked.labels)}, log_path(asked.labels)
     grid = [(name, fold, seed) for seed in asked.seeds for fold in range(asked.folds) for name in asked.only]
     waiting = [task for task in grid if task not in done]
     until, context = time.monotonic() + 60 * asked.minutes, multiprocessing.get_context("spawn")
-    log_path().parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // asked.workers)
     with (
-        log_path().open("a", encoding="utf-8") as log,
-        ProcessPoolExecutor(asked.workers, context, initializer=begin, initargs=(threads,)) as pool,
+        path.open("a", encoding="utf-8") as log,
+        ProcessPoolExecutor(asked.workers, context, initializer=begin, initargs=(threads, asked.labels)) as pool,
     ):
         running = set()
         while running or (waiting and time.monotonic() < until):
@@ -277,6 +299,7 @@ def show(rows):
 def main():
     """Measure what is missing, store, print."""
     parser = argparse.ArgumentParser(description="Compare recipes on development data.")
+    parser.add_argument("--labels", type=int, default=LABELS)
     parser.add_argument("--workers", type=int, default=1, help="processes at once")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=2)
@@ -287,12 +310,13 @@ def main():
     if not asked.summary:
         work(asked)
     unstored = ("settings", "seconds")
-    latest = {key(run): {name: of for name, of in run.items() if name not in unstored} for run in stored()}
+    latest = {key(run): {name: of for name, of in run.items() if name not in unstored} for run in stored(asked.labels)}
     runs = list(latest.values())
     runs.sort(key=lambda run: (list(RECIPES).index(run["recipe"]), run["fold"], run["seed"]))
     rows = summary(runs)
-    about = {"computed_on": machine.computed_on(), "base": BASE, "changes": RECIPES}
-    machine.store("recipes", {**about, "summary": rows, "runs": runs})
+    changes = {row["recipe"]: RECIPES[row["recipe"]] for row in rows}
+    about = {"computed_on": machine.computed_on(), "labels": asked.labels, "base": BASE, "changes": changes}
+    machine.store(name_of(asked.labels), {**about, "summary": rows, "runs": runs})
     show(rows)
 
 

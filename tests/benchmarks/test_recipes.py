@@ -41,10 +41,12 @@ def test_each_recipe_can_be(name):
     resolve(Layer({**recipes.BASE, **recipes.RECIPES[name]}))
 
 
-def test_the_stored_summary_is_that_of_the_stored_runs():
-    stored = json.loads((machine.RESULTS / "recipes.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", sorted(machine.RESULTS.glob("recipes*.json")), ids=lambda path: path.stem)
+def test_the_stored_summary_is_that_of_the_stored_runs(path):
+    stored = json.loads(path.read_text(encoding="utf-8"))
     assert stored["base"] == recipes.BASE
-    assert stored["changes"] == recipes.RECIPES
+    assert stored["changes"] == {name: recipes.RECIPES[name] for name in stored["changes"]}
+    assert {run["recipe"] for run in stored["runs"]} == stored["changes"].keys()
     fresh = recipes.summary(stored["runs"])
     for old, new in zip(stored["summary"], fresh, strict=True):
         assert old["recipe"] == new["recipe"]

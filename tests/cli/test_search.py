@@ -125,7 +125,7 @@ class TestVerdict:
         test = {"n": 200, "winner": scores, "base": scores, "gain": interval(0.02, 0.01, 0.03)}
         said = verdict({"winner": WON, "test": test, "metric": "log_loss"})
         assert (
-            "log_loss 0.300 [0.200, 0.400], yours 0.300 [0.200, 0.400]; +0.020 [+0.010, +0.030] (more is better). That is"
+            "log_loss 0.300 [0.200, 0.400], yours 0.300 [0.200, 0.400]; better by +0.020 [+0.010, +0.030]. That is"
             in said
         )
         assert said.endswith("Accuracy: 0.300 [0.200, 0.400], yours 0.300 [0.200, 0.400].")

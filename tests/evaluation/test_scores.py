@@ -262,6 +262,15 @@ class TestAccuracyGain:
         one, other = self.of(np.arange(200) < 150), self.of(np.arange(200) < 120)
         assert gain("accuracy", one, other) == accuracy_gain(one, other)
 
+    def test_a_calibration_error_s_has_no_interval(self):
+        found = gain("ece", self.of(np.arange(200) < 150), self.of(np.arange(200) < 120))
+        assert found == {
+            "value": None,
+            "low": None,
+            "high": None,
+            "reason": "of two calibration errors it has no interval",
+        }
+
     def test_what_is_undefined_says_why(self):
         one = self.of(np.arange(200) < 150)
         found = gain("roc_auc", one, one)  # there are no texts of the other label

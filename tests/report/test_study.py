@@ -79,15 +79,29 @@ class TestVerdict:
         )
 
     def test_the_gain_is_in_the_score_that_was_searched_for(self):
+        losses = ({"value": 0.31, "low": 0.28, "high": 0.34}, {"value": 0.33, "low": 0.3, "high": 0.36})
         test = {**study()["test"], "gain": {"value": 0.02, "low": 0.01, "high": 0.03}, "validation_gain": 0.04}
+        for side, loss in zip(("winner", "base"), losses, strict=True):
+            test[side] = {**test[side], "log_loss": loss}
         winner = {**study()["winner"], "mean": 0.3, "base_mean": 0.34}
         changes = {"metric": "log_loss", "higher_is_better": False, "winner": winner, "test": test}
         found = study_verdict(study(**changes), LOSS)
         assert found["tone"] == "good"
-        assert "they are 0.020 in log-loss better (95% interval +0.010 to +0.030): take them." in found["text"]
+        said = "they are 0.020 in log-loss better (95% interval +0.010 to +0.030), with 87.0% labelled right where it was 86.5%: take them."
+        assert said in found["text"]
         words = words_of(**changes)
-        assert "Gain on test in log-loss, text by text: +0.020, 95% interval +0.010 to +0.030 (more is better)" in words
+        assert (
+            "Gain on test in log-loss, text by text: +0.020, 95% interval +0.010 to +0.030 (above 0 is better)" in words
+        )
         assert "On validation it was +0.040." in words
+        own = "By log-loss, which was searched for: best settings found 0.310 (0.280 to 0.340), your settings 0.330 (0.300 to 0.360)."
+        assert own in words
+        unknown = {"value": None, "low": None, "high": None, "reason": "of two calibration errors it has no interval"}
+        found = study_verdict(study(**{**changes, "test": {**test, "gain": unknown}}), LOSS)
+        assert found["tone"] == "mixed"
+        assert found["text"].endswith(
+            "The difference on test is not known: of two calibration errors it has no interval."
+        )
 
     def test_a_gain_that_was_luck(self):
         test = {**study()["test"], "gain": {"value": -0.02, "low": -0.03, "high": -0.01}}

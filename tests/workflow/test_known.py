@@ -123,6 +123,8 @@ def test_neither_far_more_labels_nor_one_seed_leave_no_doubt():
     assert stored.is_better(mpnet, bert, 2900, clearly=True)
     assert stored.is_better(mpnet, bert, 20_000)
     assert not stored.is_better(mpnet, bert, 20_000, clearly=True)
+    nearer = Known((*stored.rows, row(2500, 0.90, "mpnet", n_seeds=1), row(2500, 0.90, n_seeds=1)), {}, [], {}, {})
+    assert nearer.is_better(mpnet, bert, 2500, clearly=True)
     assert stored.is_better(roberta, bert, 1000)
     assert not stored.is_better(roberta, bert, 1000, clearly=True)
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import yaml
 
-from matinee.core.environment import describe_machine
 from matinee.core.errors import DataError, NotAvailableError, RunError, SettingsError, StoppedError
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
@@ -22,7 +21,7 @@ from matinee.core.types import Predictions
 from matinee.data import load_dataset
 from matinee.evaluation import score, write_predictions
 from matinee.workflow import leaderboard
-from matinee.workflow.cells import failed
+from matinee.workflow.cells import described_machine, failed
 from matinee.workflow.entrants import asked_encoders, asked_sizes, board_texts
 
 SMALL = {"test_size": 24, "max_length": 32}
@@ -75,7 +74,7 @@ class FakeCells:
             "model_mb": 1.0,
             "fingerprints": {name: dataset.about["splits"][name]["fingerprint"] for name in ("train", "test")},
             "process_seconds": 0.2 * cell.size,
-            "machine": describe_machine(),
+            "machine": described_machine(),
         }
 
 
@@ -253,19 +252,24 @@ class TestGoingOn:
 
     def test_times_of_other_machines_are_left_out(self, make, cells, tmp_path):
         whole = make("tfidf", seeds=3).about
-        assert (whole["n_elsewhere"], whole["machine"]) == (0, describe_machine())
+        assert (whole["n_elsewhere"], whole["machine"]) == (0, described_machine())
         (other,) = (tmp_path / "board" / "cells").glob("tfidf-16-1.json")
         result = json.loads(other.read_text())
         other.write_text(
             json.dumps({**result, "machine": {**result["machine"], "cores": 999}, "training_seconds": 9e9})
         )
         board = make("tfidf", seeds=3)
-        assert (board.about["n_elsewhere"], board.about["machine"]) == (1, describe_machine())
+        assert (board.about["n_elsewhere"], board.about["machine"]) == (1, described_machine())
         assert [row["training_seconds"] for row in board.rows] == [row["training_seconds"] for row in whole["rows"]]
         assert [row["n_seeds"] for row in board.rows] == [3, 3]
         for name in ("board.md", "board.html"):
             text = " ".join((board.path / name).read_text(encoding="utf-8").split())
             assert re.search("times of 1 trainings? on other machines are left out", text)
+        other.write_text(json.dumps({**result, "machine": {**result["machine"], "memory_gb": 1.0}}))
+        assert make("tfidf", seeds=3).about["n_elsewhere"] == 0
+        del result["machine"]
+        other.write_text(json.dumps(result))
+        assert make("tfidf", seeds=3).about["n_elsewhere"] == 1
 
     def test_data_that_changed_are_refused(self, cells, tiny_rows, tmp_path):
         path = tmp_path / "own.csv"

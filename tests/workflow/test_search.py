@@ -23,7 +23,7 @@ import yaml
 import matinee
 from matinee.core.errors import NotAvailableError, RunError, SettingsError, StoppedError, TrainingError
 from matinee.core.schema import resolve
-from matinee.training.study import SharedStudy, StudyStorageError, open_study
+from matinee.training.study import Outcome, SharedStudy, StudyStorageError, open_study
 from matinee.training.workers import Workers
 from matinee.workflow import processes, train
 from matinee.workflow import search as search_
@@ -169,21 +169,43 @@ class TestGrid:
         assert points == {(e, b) for e in (1.0, 2.0, 3.0) for b in (8, 16)}
         assert len(scored) == 6
 
-    def test_what_two_machines_enter_at_once_is_tried_once(self, go, scored, monkeypatch):
+    @pytest.mark.parametrize("sampler", ["grid", "tpe"])
+    def test_what_two_machines_enter_at_once_is_tried_once(self, go, scored, monkeypatch, sampler):
         """They share the storage, and no folder whose lock would keep them apart: both see an empty study and fill it."""
         enter = SETUP._enter
 
         def twice(plan, trials):
-            monkeypatch.setattr(trials, "rows", list)
-            enter(plan, trials)
-            enter(plan, trials)
-            monkeypatch.undo()
+            with monkeypatch.context() as patch:
+                patch.setattr(trials, "rows", list)
+                enter(plan, trials)
+                enter(plan, trials)
 
-        monkeypatch.setattr(SETUP, "_enter", twice)
-        monkeypatch.setattr(TrialRunner, "_score", lambda self, settings, tell: scored.append(settings) or 0.5)
-        study = go(space={"epochs": [1, 2, 3]}, sampler="grid", n_trials=None)
-        assert sorted(trial["params"]["epochs"] for trial in study.trials) == [1.0, 2.0, 3.0]
-        assert study.record["n_trials"] == 3
+        with monkeypatch.context() as patch:
+            patch.setattr(SETUP, "_enter", twice)
+            patch.setattr(SETUP, "_of_grid", lambda rows, wanted: len(rows))  # so that those entered twice are come to
+            study = go(space={"epochs": [1, 2, 3]}, sampler=sampler, n_trials=None if sampler == "grid" else 3, seed=1)
+        assert [trial["state"] for trial in study.trials] == ["complete"] * 3
+        assert [trial["is_base"] for trial in study.trials] == [True, False, False]
+        shared = open_study(f"sqlite:///{study.path}/study.db", "study", Workers(study.path / "w"), space=None)
+        twice = [row for row in shared.rows() if row.state == "impossible"]
+        assert len(twice) == (3 if sampler == "grid" else 1)
+        assert all(row.outcome.reason.startswith("entered twice: the same as trial ") for row in twice)
+        # The sampler must not take them for settings that came to nothing.
+        assert {trial.state.name for trial in shared.study.trials if trial.number in {row.number for row in twice}} == {
+            "FAIL"
+        }
+        if sampler == "grid":
+            assert len(scored) == 3
+
+    def test_a_grid_has_so_many_trials_whoever_else_entered_it(self, go, scored, monkeypatch):
+        add = SharedStudy.add
+
+        def twice(self, values, **attrs):
+            add(self, values, **attrs)
+            add(self, values, **attrs)
+
+        monkeypatch.setattr(SharedStudy, "add", twice)
+        assert go(space={"epochs": [1, 2, 3]}, sampler="grid", n_trials=None).record["n_trials"] == 3
 
 
 class TestGoingOn:
@@ -210,6 +232,21 @@ class TestGoingOn:
         go(n_trials=5)
         assert chosen[1] == chosen[0]
         assert len(scored) == 5
+
+    def test_what_another_process_chose_from_more_trials_is_kept(self, go, scored, monkeypatch, tmp_path):
+        chosen = []
+
+        def among_others(settings):
+            if len(scored) == 6:
+                chosen.append(go(n_trials=5).record["chosen_of"])
+            if len(scored) == 7:
+                chosen.append(record(tmp_path / "study")["chosen_of"])
+            return formula(settings)
+
+        go(n_trials=3)
+        monkeypatch.setattr(TrialRunner, "formula", staticmethod(among_others))
+        assert go(n_trials=7).record["chosen_of"] == 7
+        assert chosen == [5, 5]
 
     def test_overwrite_starts_again(self, go, scored):
         go(n_trials=3)
@@ -421,6 +458,26 @@ class TestWhatGoesWrong:
         study = go(**grid)
         assert study.record["counts"] == {**counts, "lost": 6}
         assert study.best["epochs"] == 3
+
+    def test_failures_of_a_worker_are_not_the_first_ones_while_another_is_at_its_trial(self, go, scored, monkeypatch):
+        """A grid hands the points of an encoder that cannot be had to some of the workers, all at once."""
+        others = []
+
+        def fragile(settings):
+            if len(scored) == 1:
+                shared = self.opened
+                others.append(shared.take({"host": "another", "place": "p", "name": "n"}))
+            if len(scored) == 6:
+                others[0].close(Outcome("complete", 0.9, 1.0))
+            raise NotAvailableError("bert cannot be fetched: no network.")
+
+        add = SharedStudy.add
+        monkeypatch.setattr(
+            SharedStudy, "add", lambda shared, *a, **kw: (setattr(self, "opened", shared), add(shared, *a, **kw))
+        )
+        monkeypatch.setattr(TrialRunner, "formula", staticmethod(fragile))
+        study = go(n_trials=8)
+        assert study.record["counts"] == {"complete": 1, "pruned": 0, "failed": 7, "lost": 0}
 
     def test_a_trial_that_another_process_took_over_is_its_own(self, go, scored, monkeypatch, caplog):
         """As on a laptop that was shut for the night while another machine went on."""

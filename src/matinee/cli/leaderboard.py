@@ -117,6 +117,8 @@ def _show(board: Board) -> None:
         terminal.say(
             f"Always answering {about['majority_label']} would be right for {100 * about['majority_share']:.1f} % of the test texts."
         )
+    if about["n_elsewhere"]:
+        terminal.say(f"The times of {about['n_elsewhere']:,} trainings on other machines are left out.")
     if any(row["n_seeds"] == 1 for row in board.rows):
         terminal.say(ONE_TRAINING)
     _show_ahead(about["curves"])

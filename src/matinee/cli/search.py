@@ -165,9 +165,7 @@ def verdict(record: Mapping[str, Any]) -> str:
     if winner["is_base"]:
         said = "Nothing that was tried beats your settings"
         tested = (
-            ""
-            if test is None
-            else f"; they have accuracy {_score(test['winner']['accuracy'])} on {test['n']:,} test texts"
+            "" if test is None else f"; they have {metric} {_score(test['winner'][metric])} on {test['n']:,} test texts"
         )
         return f"{said}: validation {metric} {winner['mean']:.3f}{tested}."
     gained = "; your settings were not measured beside them"
@@ -190,10 +188,11 @@ def _gained(gain: Mapping[str, Any], metric: str) -> str:
     """Return how much better the settings are on test, and whether chance could have done it."""
     if gain["value"] is None:
         return f"the difference is not known: {gain['reason']}"
-    scale, digits, unit = (100, 1, " points") if metric == "accuracy" else (1, 3, " (more is better)")
+    is_accuracy = metric == "accuracy"
+    scale, digits = (100, 1) if is_accuracy else (1, 3)
     value, low, high = (f"{scale * gain[end]:+z.{digits}f}" for end in ("value", "low", "high"))
     sure = "" if gain["low"] > 0 or gain["high"] < 0 else ": no difference that could be told from chance"
-    return f"{value} [{low}, {high}]{unit}{sure}"
+    return f"{value} [{low}, {high}] points{sure}" if is_accuracy else f"better by {value} [{low}, {high}]{sure}"
 
 
 def _score(score: Mapping[str, Any]) -> str:

@@ -140,7 +140,8 @@ def gain(
 ) -> dict[str, Any]:
     """Return how much better one classifier is than another on the same texts by a metric, with a 95 % interval.
 
-    As `accuracy_gain`, whose interval that of accuracy is; others have the paired bootstrap's alone.
+    As `accuracy_gain`, whose interval that of accuracy is; others have the paired bootstrap's alone. The calibration error has none:
+    drawing texts twice raises it, the more the smaller it is, so that the bootstrap's interval would miss the truth more often than not.
 
     Returns:
         `value`, `low`, `high` in the metric's unit, above 0 where the first is the better one, of a loss too. Three nulls and a
@@ -151,6 +152,8 @@ def gain(
     """
     if metric == "accuracy":
         return accuracy_gain(predictions, other, seed=seed, n_resamples=n_resamples)
+    if metric == "ece":
+        return {"value": None, "low": None, "high": None, "reason": "of two calibration errors it has no interval"}
     texts = {name: LabelledTexts.of(of) for name, of in same_texts({"one": predictions, "other": other}).items()}
     (of_pair,) = bootstrap_differences(texts, (metric,), seed, n_resamples).values()
     found = of_pair[metric]

@@ -152,10 +152,8 @@ def _survival(study: Mapping[str, Any], measure: Measure) -> View:
     winner, test = mapping(study.get("winner")), mapping(study.get("test"))
     if not winner:
         return {"reason": "The search is not over: the best trials have not been repeated with other seeds yet."}
-    scores = [
-        (title, mapping(mapping(test.get(name)).get("accuracy")))
-        for name, title in (("winner", "Best settings found"), ("base", "Your settings"))
-    ]
+    sides = (("winner", "Best settings found"), ("base", "Your settings"))
+    scores = [(title, mapping(mapping(test.get(name)).get("accuracy"))) for name, title in sides]
     if winner.get("is_base") is True:
         scores = [("Your settings", scores[1][1] or scores[0][1])]
     scores = [(title, score) for title, score in scores if value_of(score) is not None]
@@ -185,8 +183,21 @@ def _survival(study: Mapping[str, Any], measure: Measure) -> View:
         else "",
         "validation": measure.change(on_validation) if has_gain and known(on_validation) else "",
         "metric": measure.title,
+        "own": "" if measure.is_share else _in_own_score(study, sides, measure),
         "less": not measure.higher_is_better,
     }
+
+
+def _in_own_score(study: Mapping[str, Any], sides: Sequence[tuple[str, str]], measure: Measure) -> str:
+    """Return what both settings score on test by what was searched for, where that is not accuracy: a sentence."""
+    test, metric = mapping(study.get("test")), str(study.get("metric"))
+    found = [(title, mapping(mapping(test.get(name)).get(metric))) for name, title in sides]
+    said = [
+        f"{title.lower()} {measure.said(value_of(score))} ({measure.said(ends(score)[0])} to {measure.said(ends(score)[1])})"
+        for title, score in found
+        if value_of(score) is not None
+    ]
+    return f"By {measure.title}, which was searched for: {', '.join(dict.fromkeys(said))}." if said else ""
 
 
 def _strip(score: Mapping[str, Any], axis: Any, kind: str) -> Any:

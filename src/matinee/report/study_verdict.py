@@ -131,11 +131,14 @@ def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
     test = mapping(study.get("test"))
     gain = mapping(test.get("gain"))
     value, (low, high) = value_of(gain), ends(gain)
+    if gain.get("reason"):
+        return f"The difference on test is not known: {gain['reason']}."
     if value is None or low is None or high is None:
         return "How much of that is left on texts that the search never saw is not known: they were not scored on the test texts."
     where = f"On {plural(test.get('n'), 'test text')} that the search never saw"
     between = f"(95% interval {measure.bare(low)} to {measure.bare(high)})"
     unit = "" if measure.is_share else f" in {measure.title}"
+    between += _accuracy_beside(test, measure)
     if low > 0:
         better = f"{measure.change(value).lstrip('+')}{unit} better"
         return f"{where}, they are {better} {between}: take them. {_OF_ONE_TRAINING}"
@@ -146,3 +149,11 @@ def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
         f"{where}, the gain is {measure.change(value)}{unit} {between}: so many texts cannot tell the two apart. "
         f"Take them if they cost no more; do not count on the gain. {_OF_ONE_TRAINING}"
     )
+
+
+def _accuracy_beside(test: Mapping[str, Any], measure: Measure) -> str:
+    """Return the accuracy of both on test, where something else was searched for."""
+    found = [value_of(mapping(mapping(test.get(name)).get("accuracy"))) for name in ("winner", "base")]
+    if measure.is_share or None in found:
+        return ""
+    return f", with {percent(found[0], 1)} labelled right where it was {percent(found[1], 1)}"

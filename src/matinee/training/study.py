@@ -105,6 +105,11 @@ def check_installed() -> None:
         raise NotAvailableError(f'Searching needs {" and ".join(absent)}: pip install "matinee[search]".')
 
 
+def is_entered(attrs: Mapping[str, Any]) -> bool:
+    """Whether a trial was entered beforehand, as the base, a point of a grid or a finalist, or again in another's place."""
+    return any(name in attrs for name in ("base", "grid", "seed", "again_of"))
+
+
 class SharedStudy:
     """The trials of a search, or of a part of it.
 
@@ -160,7 +165,7 @@ class SharedStudy:
         with self._told():
             self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask()
-            # Another process may have asked in between; no two trials have the same number. What CMA-ES draws, it has drawn by now.
+            # Another process may have asked in between; no two trials have the same number, and nothing is drawn before it is known.
             self.study.sampler = self._sampler(trial.number)
             trial.set_user_attr("owner", owner)
             trial.set_user_attr("beat", [0, time.time()])
@@ -212,9 +217,10 @@ class SharedStudy:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState as State
 
-        # Of a trial outside of the space the sampler shall not know: it would take it for a point of it.
+        # Of a trial outside of the space the sampler shall not know: it would take it for a point of it; nor of one entered twice.
         states = {"complete": State.COMPLETE, "pruned": State.PRUNED, "impossible": State.PRUNED}
-        state = State.FAIL if attrs.get("outside") else states.get(outcome.state, State.FAIL)
+        is_none = attrs.get("outside") or (outcome.state == "impossible" and is_entered(attrs))
+        state = State.FAIL if is_none else states.get(outcome.state, State.FAIL)
         try:
             self.study.tell(number, outcome.value if state is State.COMPLETE else None, state)
         except (ValueError, UpdateFinishedTrialError):

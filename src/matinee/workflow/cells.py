@@ -281,7 +281,7 @@ def measure(run: Run, *, resumed: bool) -> dict[str, Any]:
         "model_mb": round(n_bytes / 1e6, 3),
         "fingerprints": {name: run.data["splits"][name]["fingerprint"] for name in ("train", "test")},
         "seconds": {stage: round(seconds, 2) for stage, seconds in run.seconds.items()},
-        "machine": describe_machine(),
+        "machine": described_machine(),
     }
 
 
@@ -312,6 +312,24 @@ def _seconds_of_predicting(run: Run) -> float:
         run.predict(texts)
         n_done += len(texts)
     return spent * len(run.test) / n_done
+
+
+def described_machine() -> dict[str, Any]:
+    """Return this machine, with the accelerator that torch sees."""
+    import torch
+
+    return {**describe_machine(), "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+
+
+def same_machine(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Return whether times of two machines can be held against each other; of one that was not noted they cannot.
+
+    Memory that is free to use differs a little from one start of a machine to the next.
+    """
+    first, second = (
+        {name: of for name, of in (machine or {}).items() if name != "memory_gb"} for machine in (one, other)
+    )
+    return bool(first) and first == second
 
 
 def _score(score: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from matinee.core import hub
 from matinee.core.durations import measured_in_words, parse_duration
-from matinee.core.environment import describe_machine
 from matinee.core.errors import RunError, SettingsError, StoppedError
 from matinee.core.files import storage_errors, write_json, write_text
 from matinee.core.interruption import check_interrupt, interrupts_held
@@ -28,7 +27,18 @@ from matinee.core.run import RunFolder
 from matinee.core.schema import Layer
 from matinee.core.settings import LINEAR
 from matinee.core.wording import duration_in_words
-from matinee.workflow.cells import COMPLETE, FAILED, FORMAT, METRICS, Cell, failed, read_result, run_apart
+from matinee.workflow.cells import (
+    COMPLETE,
+    FAILED,
+    FORMAT,
+    METRICS,
+    Cell,
+    described_machine,
+    failed,
+    read_result,
+    run_apart,
+    same_machine,
+)
 from matinee.workflow.entrants import asked_encoders, asked_sizes, board_texts, located, make_entrants
 from matinee.workflow.fitting import CLASSIFIER
 
@@ -309,8 +319,13 @@ class _BoardRun:
 
     def _estimate(self, name: str, size: int) -> float | None:
         """Return how long a cell takes, from the nearest one of its encoder, else of the encoder nearest in size."""
+        here = described_machine()
         done = [
-            result for result in self.results.values() if result.get("process_seconds") and result["state"] == COMPLETE
+            result
+            for result in self.results.values()
+            if result.get("process_seconds")
+            and result["state"] == COMPLETE
+            and same_machine(result.get("machine"), here)
         ]
         own = [result for result in done if result["encoder"] == name]
         if own:
@@ -353,7 +368,7 @@ class _BoardRun:
         cells = [
             {
                 **{name: result[name] for name in ("encoder", "size", "seed", "state", "reason", *METRICS, *_FIGURES)},
-                **(dict.fromkeys(_TIMES) if result.get("machine", machine) != machine else {}),
+                **({} if same_machine(result.get("machine"), machine) else dict.fromkeys(_TIMES)),
             }
             for _, result in sorted(
                 self.results.items(), key=lambda item: (item[0][1], item[0][2], self._place(item[0][0]))
@@ -375,7 +390,10 @@ class _BoardRun:
                 for cell in self.asked
             ),
             "machine": machine,
-            "n_elsewhere": sum(result.get("machine", machine) != machine for result in self.results.values()),
+            "n_elsewhere": sum(
+                result["state"] == COMPLETE and not same_machine(result.get("machine"), machine)
+                for result in self.results.values()
+            ),
             "encoders": [
                 {"name": name, "settings": of["settings"], "skipped": of["skipped"]}
                 for name, of in sorted(self.plan["encoders"].items(), key=lambda item: self._place(item[0]))
@@ -392,7 +410,14 @@ class _BoardRun:
     def _machine(self) -> dict[str, Any]:
         """Return the machine whose times are shown: the one that most cells were measured on, this one if none was."""
         machines = [result["machine"] for result in self.results.values() if result.get("machine")]
-        return max(machines, key=machines.count, default=describe_machine())
+        return (
+            max(
+                machines,
+                key=lambda machine: sum(same_machine(machine, other) for other in machines),
+                default=None,
+            )
+            or described_machine()
+        )
 
     def _place(self, name: str) -> tuple[float, int, str]:
         """Return by what encoders are ordered: cheap ones first."""

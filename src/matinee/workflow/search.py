@@ -295,6 +295,7 @@ class _Search:
         finally:
             if is_reachable:
                 with suppress(OSError, MatineeError):
+                    record.rows = self.trials.rows()
                     record.importance = self.trials.importance() if record.rows else None
             record.write()
             record.write_page()
@@ -460,9 +461,12 @@ class _Search:
         """Train the winner and the base as runs, test each once, and record what is gained."""
         from matinee.evaluation import gain
 
-        folder, winner, metric = self.plan.folder, self.record.winner, self.plan.metric
-        assert winner is not None  # noqa: S101 - narrows a type
+        folder, metric = self.plan.folder, self.plan.metric
         with _alone(folder.lock("refit")):
+            self.record.rows = self.trials.rows()
+            self.record.write()  # which knows what another process has chosen meanwhile
+            winner = self.record.winner
+            assert winner is not None  # noqa: S101 - narrows a type
             best = self._run_of(folder.best, varied(self.plan.base, winner["params"]))
             base = best if winner["is_base"] else self._run_of(folder.base, self.plan.base)
         gained = {"value": 0.0, "low": 0.0, "high": 0.0} if best is base else gain(metric, best.test, base.test)

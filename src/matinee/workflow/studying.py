@@ -63,13 +63,13 @@ class Record:
         """Trials that count."""
         return sum(row.state in FINISHED for row in self.rows)
 
-    def recall(self, *, only_of_an_end: bool = False) -> None:
+    def recall(self, *, only_newer: bool = False) -> None:
         """Take over what `study.json` says of a search that was over before, until something newer is known.
 
         The file of another study, or one that is damaged, says nothing.
 
         Args:
-            only_of_an_end: Whether a file that names no winner says nothing either.
+            only_newer: Whether a file says nothing either that names no winner, or one of no more trials than are chosen from here.
         """
         try:
             known = json.loads(self.plan.folder.record.read_text(encoding="utf-8"))
@@ -82,8 +82,10 @@ class Record:
             found = {name: known[name] for name in ("finalists", "winner", "test", "importance", "chosen_of")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
-        if only_of_an_end and found["winner"] is None:
+        if only_newer and (found["winner"] is None or (found["chosen_of"] or 0) <= (self.chosen_of or 0)):
             return
+        if found["test"] and self.plan.metric not in found["test"].get("winner", {}):
+            found["test"] = None  # of a version that told every gain in accuracy
         self.more_seconds = max(self.more_seconds, spent)
         for name, value in found.items():
             setattr(self, name, value)
@@ -173,12 +175,11 @@ class Record:
         return "its process ended before it did" + ("; it is tried again" if row.state == "lost" else ", twice")
 
     def write(self) -> None:
-        """Write everything but the page; what another process ended with meanwhile is kept, as long as this one has no winner."""
+        """Write everything but the page; what another process has chosen from more trials meanwhile is kept."""
         from filelock import FileLock
 
         with FileLock(self.plan.folder.lock("record")):
-            if self.winner is None:
-                self.recall(only_of_an_end=True)
+            self.recall(only_newer=True)
             study = self.to_json()
             write_json(self.plan.folder.record, study)
             write_text(self.plan.folder.table, _table(study["trials"], list(self.plan.space.dimensions)))

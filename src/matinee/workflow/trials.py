@@ -265,7 +265,7 @@ def work(
             if outcome.state == "impossible":
                 continue
             reasons = None if reasons is None or outcome.state != "failed" else [*reasons, outcome.reason or ""]
-            if reasons and len(reasons) >= MOST_FAILURES:
+            if reasons and len(reasons) >= MOST_FAILURES and not _goes_on_elsewhere(shared):
                 raise TrainingError(f"The first {len(reasons)} trials failed: {in_words(reasons)}.")
 
 
@@ -297,7 +297,9 @@ def task_of(attrs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
         return "base"
     if attrs.get("grid"):
         return dict(values)
-    return (attrs["number"], attrs["seed"]) if "seed" in attrs else None
+    if "seed" in attrs:
+        return attrs["number"], attrs["seed"]
+    return ("again", attrs["again_of"]) if "again_of" in attrs else None
 
 
 def _do(trial: OpenTrial, runner: TrialRunner, settings_of: Callable[[OpenTrial], Settings]) -> Outcome:
@@ -335,6 +337,11 @@ def _next_trial(plan: Plan, shared: SharedStudy, owner: Owner) -> OpenTrial | No
         if plan.only_entered and not is_waiting:
             return None
         return shared.take(owner)
+
+
+def _goes_on_elsewhere(shared: SharedStudy) -> bool:
+    """Return whether another process has completed a trial, or may yet: what fails here may be the lot of a few settings."""
+    return any(row.state in {"complete", "running"} for row in shared.rows())
 
 
 def _others_at_work(shared: SharedStudy) -> bool:

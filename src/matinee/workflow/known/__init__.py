@@ -112,14 +112,15 @@ class Known:
                 the means decide.
         """
         mine, others = self._of(*one), self._of(*other)
+        if clearly:
+            mine, others = ([row for row in rows if row["n_seeds"] >= _SEVERAL] for rows in (mine, others))
         shared = {_setting_of(row) for row in mine} & {_setting_of(row) for row in others}
         if not shared:
             return False
         nearest = min(shared, key=lambda setting: (abs(math.log(setting[1] / n_labels)), setting))
         mine, others = ([row for row in rows if _setting_of(row) == nearest] for rows in (mine, others))
         if clearly:
-            is_near = abs(math.log(nearest[1] / n_labels)) <= math.log(_NEAR)
-            if not is_near or any(max(row["n_seeds"] for row in rows) < _SEVERAL for rows in (mine, others)):
+            if abs(math.log(nearest[1] / n_labels)) > math.log(_NEAR):
                 return False
             return bool(min(row["low"] for row in mine) > max(row["high"] for row in others))
         return _mean(mine) > _mean(others)
