@@ -136,7 +136,8 @@ class Bench:
 
         model = self.model
         if variant.compiled:
-            self.compiled = self.compiled or torch.compile(model, dynamic=True)
+            if self.compiled is None:
+                self.compiled = torch.compile(model, dynamic=True)
             model = self.compiled
         with ExitStack() as stack:
             stack.enter_context(kernels(self.model, variant))
@@ -357,7 +358,7 @@ def main():
     parser = argparse.ArgumentParser(description="Time training, the stock way and with matinee.")
     parser.add_argument("--encoders", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="try torch.compile too: minutes more")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile too, minutes more; stored apart")
     parser.add_argument("--dry-run", action="store_true", help="print, and store nothing")
     parser.add_argument("--cell", nargs=4, metavar=("NAME", "ENCODER", "SAMPLE", "RESULT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -394,7 +395,7 @@ def main():
         }
     show(found)
     if not asked.dry_run:
-        store("train-speed", found)
+        store("train-speed-compile" if asked.compile else "train-speed", found)
 
 
 def show(found):
