@@ -328,7 +328,8 @@ class TestGoingOn:
         """Ctrl-C of a search that goes on leaves winner, finalists and test as they were, and says of how many trials."""
         path, options = tmp_path / "study" / "study.json", {"n_finalists": 1, "finalist_seeds": 1}
         before = go(n_trials=3, **options).record
-        before["test"] = {"n": 24, "validation_gain": 0.5, "gain": {"value": 0.1, "low": 0.0, "high": 0.2}}
+        gain = {"value": 0.1, "low": 0.0, "high": 0.2}
+        before["test"] = {"n": 24, "validation_gain": 0.5, "gain": gain, "winner": {"accuracy": {"value": 0.9}}}
         before["seconds"] += 1_000
         path.write_text(json.dumps(before), encoding="utf-8")
         recipe = (tmp_path / "study" / "best.yaml").read_text(encoding="utf-8")
@@ -358,7 +359,10 @@ class TestGoingOn:
     def test_a_result_that_still_stands_keeps_its_test(self, go, scored, tmp_path):
         path = tmp_path / "study" / "study.json"
         before = go(n_trials=3).record
-        path.write_text(json.dumps({**before, "test": {"n": 24, "gain": {"value": 0.1}, "validation_gain": 9.0}}))
+        test = {"n": 24, "gain": {"value": 0.1}, "validation_gain": 9.0, "winner": {"accuracy": {"value": 0.9}}}
+        path.write_text(json.dumps({**before, "test": {**test, "winner": {}}}))
+        assert go(n_trials=3).gain is None  # of which score it is a gain is not said
+        path.write_text(json.dumps({**before, "test": test}))
         study = go(n_trials=3)
         assert study.gain == {"value": 0.1}
         gained = before["winner"]["mean"] - before["winner"]["base_mean"]
