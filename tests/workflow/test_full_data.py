@@ -9,6 +9,7 @@ import pytest
 
 from matinee.core.run import RunFolder
 from matinee.core.schema import Layer, resolve
+from matinee.model import features
 from matinee.training import head
 from matinee.workflow.fitting import Watch, fine_tune
 from matinee.workflow.train import prepare, train
@@ -68,13 +69,15 @@ def test_a_head_that_is_all_there_is_reads_all_texts(tmp_path, tiny_csv, tiny_en
 def test_without_a_baseline_to_show_the_head_alone_is_read_for(
     throwaway, n_read, tmp_path, tiny_csv, tiny_encoder, small_samples, monkeypatch
 ):
-    read, features = [], head.frozen_features
+    read, compute = [], features.frozen_features
     monkeypatch.setattr(
-        head, "frozen_features", lambda model, ids, *rest: read.append(len(ids)) or features(model, ids, *rest)
+        features, "frozen_features", lambda model, ids, *rest: read.append(len(ids)) or compute(model, ids, *rest)
     )
     settings = resolve(Layer({"data": str(tiny_csv), "encoder": str(tiny_encoder), "epochs": 1, **SIZES}))
     encoder, dataset = prepare(settings)
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir(parents=True)
-    fine_tune(dataset, settings, encoder, run, Watch(), throwaway=throwaway)
+    watch = Watch()
+    fine_tune(dataset, settings, encoder, run, watch, throwaway=throwaway)
     assert sum(read) == n_read
+    assert ("frozen baseline" in watch.seconds) == (not throwaway)
