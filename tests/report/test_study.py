@@ -87,7 +87,10 @@ class TestVerdict:
         changes = {"metric": "log_loss", "higher_is_better": False, "winner": winner, "test": test}
         found = study_verdict(study(**changes), LOSS)
         assert found["tone"] == "good"
-        said = "they are 0.020 in log-loss better (95% interval +0.010 to +0.030), with 87.0% labelled right where it was 86.5%: take them."
+        said = (
+            "they are better by 0.020 in log-loss (95% interval +0.010 to +0.030), with 87.0% labelled right where it was 86.5%: "
+            "take them."
+        )
         assert said in found["text"]
         words = words_of(**changes)
         assert (

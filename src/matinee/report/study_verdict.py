@@ -140,15 +140,20 @@ def _on_test(study: Mapping[str, Any], measure: Measure) -> str:
     unit = "" if measure.is_share else f" in {measure.title}"
     between += _accuracy_beside(test, measure)
     if low > 0:
-        better = f"{measure.change(value).lstrip('+')}{unit} better"
+        better = _by(measure.change(value).lstrip("+"), "better", unit)
         return f"{where}, they are {better} {between}: take them. {_OF_ONE_TRAINING}"
     if high < 0:
-        worse = f"{measure.change(value).lstrip('−')}{unit} worse"
+        worse = _by(measure.change(value).lstrip("−"), "worse", unit)
         return f"{where}, they are {worse} {between}: keep the settings that you had. {_OF_ONE_TRAINING}"
     return (
         f"{where}, the gain is {measure.change(value)}{unit} {between}: so many texts cannot tell the two apart. "
         f"Take them if they cost no more; do not count on the gain. {_OF_ONE_TRAINING}"
     )
+
+
+def _by(amount: str, word: str, unit: str) -> str:
+    """Return `0.5 points better`, or `better by 0.020 in log-loss`."""
+    return f"{word} by {amount}{unit}" if unit else f"{amount} {word}"
 
 
 def _accuracy_beside(test: Mapping[str, Any], measure: Measure) -> str:
