@@ -217,36 +217,25 @@ class TestGoingOn:
         go(n_trials=5)
         assert len(scored) == 5
 
-    def test_what_another_process_ended_with_meanwhile_is_kept(self, go, scored, monkeypatch, tmp_path):
+    @pytest.mark.parametrize(("n_before", "n_others", "n_asked"), [(0, 3, 5), (3, 5, 7)])
+    def test_what_another_process_chose_meanwhile_is_kept(
+        self, go, scored, monkeypatch, tmp_path, n_before, n_others, n_asked
+    ):
         """One that was asked for more trials began first, and writes again after the other is over."""
         chosen = []
 
         def among_others(settings):
-            if len(scored) == 4:
-                chosen.append(go(n_trials=3).record["winner"])
-            if len(scored) == 5:
-                chosen.append(record(tmp_path / "study")["winner"])
+            if len(scored) == n_others + 1:
+                chosen.append(go(n_trials=n_others).record)
+            if len(scored) == n_others + 2:
+                chosen.append(record(tmp_path / "study"))
             return formula(settings)
 
+        if n_before:
+            go(n_trials=n_before)
         monkeypatch.setattr(TrialRunner, "formula", staticmethod(among_others))
-        go(n_trials=5)
-        assert chosen[1] == chosen[0]
-        assert len(scored) == 5
-
-    def test_what_another_process_chose_from_more_trials_is_kept(self, go, scored, monkeypatch, tmp_path):
-        chosen = []
-
-        def among_others(settings):
-            if len(scored) == 6:
-                chosen.append(go(n_trials=5).record["chosen_of"])
-            if len(scored) == 7:
-                chosen.append(record(tmp_path / "study")["chosen_of"])
-            return formula(settings)
-
-        go(n_trials=3)
-        monkeypatch.setattr(TrialRunner, "formula", staticmethod(among_others))
-        assert go(n_trials=7).record["chosen_of"] == 7
-        assert chosen == [5, 5]
+        assert go(n_trials=n_asked).record["chosen_of"] == n_asked == len(scored)
+        assert [(of["chosen_of"], of["winner"]) for of in chosen] == [(n_others, chosen[0]["winner"])] * 2
 
     def test_overwrite_starts_again(self, go, scored):
         go(n_trials=3)

@@ -105,9 +105,20 @@ def check_installed() -> None:
         raise NotAvailableError(f'Searching needs {" and ".join(absent)}: pip install "matinee[search]".')
 
 
-def is_entered(attrs: Mapping[str, Any]) -> bool:
-    """Whether a trial was entered beforehand, as the base, a point of a grid or a finalist, or again in another's place."""
-    return any(name in attrs for name in ("base", "grid", "seed", "again_of"))
+def task_of(attrs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """Return what tells one trial that was entered beforehand from the others; None of one that was made up.
+
+    Args:
+        attrs: What it was entered with.
+        values: Its values of the space's settings.
+    """
+    if attrs.get("base"):
+        return "base"
+    if attrs.get("grid"):
+        return dict(values)
+    if "seed" in attrs:
+        return attrs["number"], attrs["seed"]
+    return ("again", attrs["again_of"]) if "again_of" in attrs else None
 
 
 class SharedStudy:
@@ -219,7 +230,7 @@ class SharedStudy:
 
         # Of a trial outside of the space the sampler shall not know: it would take it for a point of it; nor of one entered twice.
         states = {"complete": State.COMPLETE, "pruned": State.PRUNED, "impossible": State.PRUNED}
-        is_none = attrs.get("outside") or (outcome.state == "impossible" and is_entered(attrs))
+        is_none = attrs.get("outside") or (outcome.state == "impossible" and task_of(attrs, {}) is not None)
         state = State.FAIL if is_none else states.get(outcome.state, State.FAIL)
         try:
             self.study.tell(number, outcome.value if state is State.COMPLETE else None, state)

@@ -12,10 +12,9 @@ from matinee.core.errors import RunError, SettingsError, did_you_mean
 from matinee.core.files import storage_errors
 from matinee.core.settings import LINEAR
 from matinee.core.space import PRUNERS, SAMPLERS, Choices
-from matinee.training.study import FINISHED, JOURNAL, delete_study, is_in_memory, worked_on_elsewhere
+from matinee.training.study import FINISHED, JOURNAL, delete_study, is_in_memory, task_of, worked_on_elsewhere
 from matinee.workflow.studying import spelled
 from matinee.workflow.train import new_run_dir
-from matinee.workflow.trials import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

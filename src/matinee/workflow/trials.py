@@ -30,7 +30,7 @@ from matinee.core.errors import (
 from matinee.core.progress import told_to
 from matinee.core.run import RunFolder
 from matinee.core.space import varied
-from matinee.training.study import FINISHED, Outcome, StudyStorageError, TakenOverError
+from matinee.training.study import FINISHED, Outcome, StudyStorageError, TakenOverError, task_of
 from matinee.workflow.calibrating import calibrate
 from matinee.workflow.fitting import Watch, check_encoder, fine_tune, fit_linear, locate_encoder
 from matinee.workflow.study_plan import TRIALS, Plan
@@ -284,22 +284,6 @@ def _settled(shared: SharedStudy, trial: OpenTrial) -> Outcome | None:
         if row.outcome is not None and row.outcome.state == "complete" and row.values == trial.values:
             return replace(row.outcome, seconds=0.0, reason=f"the same settings as trial {row.number}")
     return None
-
-
-def task_of(attrs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    """Return what tells one trial that was entered beforehand from the others; None of one that was made up.
-
-    Args:
-        attrs: What it was entered with.
-        values: Its values of the space's settings.
-    """
-    if attrs.get("base"):
-        return "base"
-    if attrs.get("grid"):
-        return dict(values)
-    if "seed" in attrs:
-        return attrs["number"], attrs["seed"]
-    return ("again", attrs["again_of"]) if "again_of" in attrs else None
 
 
 def _do(trial: OpenTrial, runner: TrialRunner, settings_of: Callable[[OpenTrial], Settings]) -> Outcome:
