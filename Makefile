@@ -49,7 +49,7 @@ format: $(STAMP) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Write docs/cli.md, docs/settings.md and docs/checks.md anew
+docs: $(STAMP) ## Write docs/cli.md, docs/settings.md, docs/checks.md and README's picture anew
 	$(BIN)/python scripts/docs.py
 
 docs-check: $(STAMP) ## Fail if one of them is out of date

@@ -1,16 +1,20 @@
-"""Write the reference pages from the code they describe: docs/cli.md, docs/settings.md and docs/checks.md.
+"""Write the reference pages from the code they describe, docs/cli.md, docs/settings.md and docs/checks.md, and README's picture.
 
 python scripts/docs.py            write them
 python scripts/docs.py --check    exit 1 and name each page that differs from what would be written
+
+docs/leaderboard.svg is what `matinee leaderboard` draws of benchmarks/results/leaderboard.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 from difflib import unified_diff
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +22,7 @@ import click
 from matinee.core.schema import settings_fields
 from matinee.core.settings import GROUPS
 from matinee.evaluation.checks import CHECKS
+from matinee.report import write_board_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from matinee.core.schema import Field
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+BOARD = DOCS.parent / "benchmarks" / "results" / "leaderboard.json"
 WIDTH = 100  # columns of the help pages, whatever terminal they are written from
 NOTE = "<!-- Written by `make docs` from the code. Do not edit by hand. -->"
 
@@ -94,6 +100,13 @@ def checks_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def board_picture() -> str:
+    """Return docs/leaderboard.svg: accuracy and time of each encoder with each number of labels, as stored."""
+    with TemporaryDirectory() as folder:
+        write_board_figures(Path(folder), json.loads(BOARD.read_text(encoding="utf-8")))
+        return (Path(folder) / "accuracy-time.svg").read_text(encoding="utf-8")
+
+
 def _flag(parameter: click.Parameter) -> str:
     names = [*parameter.opts, *parameter.secondary_opts]
     if isinstance(parameter, click.Argument):  # positional
@@ -125,6 +138,7 @@ def pages() -> dict[Path, str]:
         DOCS / "cli.md": cli_page(cli),
         DOCS / "settings.md": settings_page(train),
         DOCS / "checks.md": checks_page(),
+        DOCS / "leaderboard.svg": board_picture(),
     }
 
 
@@ -138,7 +152,7 @@ def drift(path: Path, fresh: str) -> str:
 def main() -> int:
     """Write the pages, or compare them; return the exit status."""
     parser = argparse.ArgumentParser(
-        description="Write docs/cli.md, docs/settings.md and docs/checks.md from the code."
+        description="Write docs/cli.md, docs/settings.md and docs/checks.md from the code, and README's picture."
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is out of date")
     check = parser.parse_args().check

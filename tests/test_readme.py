@@ -252,6 +252,7 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         *_said_of_serving(results["serve-load"]),
         _said_of_unlabelled(results["unlabelled"]["summary"]["rows"]),
         _said_of_a_larger_teacher(results["unlabelled-mpnet"]["seeds"], results["imdb-minilm"]),
+        *_said_of_the_board(results["leaderboard"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
@@ -312,6 +313,28 @@ def _said_of_a_larger_teacher(seeds, flagship):
     return (
         f"{cell['alone']['accuracy']['value']:.3f} with {cell['unlabelled_texts']:,} unlabelled reviews, where its teacher has "
         f"{cell['teacher']['accuracy']['value']:.3f} and the labels alone give it {alone:.3f} (one seed)"
+    )
+
+
+def _said_of_the_board(board):
+    """Return what README says beside the picture of `leaderboard.json`, which has one seed so far."""
+    rows = {(row["encoder"], row["size"]): row for row in board["rows"]}
+    assert {row["n_seeds"] for row in board["rows"]} == {1}
+    accuracy = {key: f"{row['accuracy']['mean']:.3f}" for key, row in rows.items()}
+    most, fewest = max(board["sizes"]), min(board["sizes"])
+    longer = [
+        rows["mpnet", size]["training_seconds"] / rows["minilm", size]["training_seconds"] for size in board["sizes"]
+    ]
+    longer += [
+        rows["minilm", size]["texts_per_second"] / rows["mpnet", size]["texts_per_second"] for size in board["sizes"]
+    ]
+    in_words = {4: "four", 5: "five", 6: "six"}
+    return (
+        (
+            f"From {fewest} labels `mpnet` has {accuracy['mpnet', fewest]}, where MiniLM has {accuracy['minilm', most]} from {most:,} "
+            f"and tf-idf {accuracy['tfidf', most]}; from {most:,} it has {accuracy['mpnet', most]}."
+        ),
+        f"takes {in_words[round(min(longer))]} to {in_words[round(max(longer))]} times as long as MiniLM",
     )
 
 
