@@ -14,6 +14,7 @@ import json
 import math
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,19 +40,25 @@ class Collected:
     """What has been read so far."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: dict[tuple[object, ...], dict[str, Any]] = {}
         self.paces: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.memory: list[dict[str, Any]] = []
         self.lengths = stored("lengths")
 
-    def accuracy(self, source: str, encoder: str, size: int, figures: dict[str, Any], **about: Any) -> None:
-        """Take in an accuracy: `mean`, over seeds from `min` to `max`, or with `low` and `high` of an interval."""
+    def accuracy(self, source: str, settings: Settings, size: int, figures: dict[str, Any], **about: Any) -> None:
+        """Take in an accuracy: `mean`, over seeds from `min` to `max`, or with `low` and `high` of an interval.
+
+        Benchmarks begin with the same seeds: of two with the same settings, the one with fewer seeds has no trainings of its own.
+        """
         mean, n_test = float(figures["mean"] if "mean" in figures else figures["value"]), about.get("n_test")
         error = Z * math.sqrt(mean * (1 - mean) / n_test) if n_test else 0.0
         low = figures.get("low", min(figures.get("min", mean), mean - error))
         high = figures.get("high", max(figures.get("max", mean), mean + error))
         ends = {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
-        self.rows.append({"data": "imdb", "encoder": encoder, "size": size, **about, **ends, "from": source})
+        row = {"data": "imdb", "encoder": settings.model.encoder, "size": size, **about, **ends, "from": source}
+        key = (size, about.get("frozen", False), n_test, *_learnt_with(settings))
+        if key not in self.rows or self.rows[key]["n_seeds"] < row["n_seeds"]:
+            self.rows[key] = row
 
     def time(self, source: str, settings: Settings, seconds: float, n_readings: float) -> None:
         """Take in how long so many readings took."""
@@ -75,6 +82,12 @@ class Collected:
         self.memory.append({"encoder": encoder, "size": size, "gb": round(gigabytes, 2), "from": source})
 
 
+def _learnt_with(settings: Settings) -> tuple[object, ...]:
+    """Return what decides what a classifier learns from its texts; for a linear one that is its name."""
+    encoder = settings.model.encoder
+    return (encoder,) if encoder in LINEAR else (settings.text, settings.model, replace(settings.training, seed=0))
+
+
 def stored(name: str) -> dict[str, Any] | None:
     """Return a stored result, None where there is none."""
     path = STORED / f"{name}.json"
@@ -91,12 +104,12 @@ def flagship(found: Collected, name: str = "imdb-minilm") -> None:
     size, n_test = int(settings.data.train_size or 0), runs[0]["classifier"]["n"]
     about = {"n_seeds": len(runs), "n_test": n_test}
     scores = document["summary"]["accuracy"]
-    for predictor, encoder, more in (
-        ("classifier", settings.model.encoder, {}),
-        ("frozen_features", settings.model.encoder, {"frozen": True}),
-        ("tfidf", "tfidf", {}),
+    for predictor, of, more in (
+        ("classifier", settings, {}),
+        ("frozen_features", settings, {"frozen": True}),
+        ("tfidf", resolve(Layer({"encoder": "tfidf"})), {}),
     ):
-        found.accuracy(name, encoder, size, scores[predictor], **about, **more)
+        found.accuracy(name, of, size, scores[predictor], **about, **more)
     n_validation = int(settings.data.validation_size or 0)
     for of, seconds in (
         (settings, [learning(run["stages"]) for run in runs]),
@@ -114,7 +127,7 @@ def full(found: Collected, name: str = "full") -> None:
     settings = resolve(read_recipe(document["recipe"]), Layer(document["settings"]))
     n, encoder = document["splits"], settings.model.encoder
     about = {"n_seeds": 1, "n_test": n["test"]}
-    for predictor, of in (("classifier", encoder), ("tfidf", "tfidf")):
+    for predictor, of in (("classifier", settings), ("tfidf", resolve(Layer({"encoder": "tfidf"})))):
         found.accuracy(name, of, n["train"], document[predictor]["accuracy"], **about)
     n_readings = readings(settings, n["train"], n["validation"], n["test"])
     found.time(name, settings, learning(document["stages"]), n_readings)
@@ -132,8 +145,8 @@ def board(found: Collected, name: str = "leaderboard") -> None:
         if row["accuracy"]["mean"] is None:
             continue  # no cell of it is complete yet
         encoder, size, n_test = row["encoder"], row["size"], document["n_test"]
-        found.accuracy(name, encoder, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=n_test)
         settings = resolve(Layer({**own[encoder], "encoder": encoder}))
+        found.accuracy(name, settings, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=n_test)
         n_readings = readings(settings, size, max(1, round(size / 5)))
         # Small trainings are mostly what any training takes at least.
         largest = max(other["size"] for other in document["rows"] if other["encoder"] == encoder)
@@ -151,11 +164,10 @@ def grid(found: Collected, name: str = "accuracy") -> None:
     rows = [row for row in document["summary"] if row["arm"] in ARMS]
     for row in rows:
         encoder, size = ARMS[row["arm"]], row["size"]
-        found.accuracy(name, encoder, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=document["test_texts"])
+        settings = resolve(Layer({"encoder": encoder}) if encoder in LINEAR else read_recipe(f"imdb-{encoder}"))
+        found.accuracy(name, settings, size, row["accuracy"], n_seeds=row["n_seeds"], n_test=document["test_texts"])
         timed = [other["size"] for other in rows if other["arm"] == row["arm"] and other["fit_seconds"]]
         if timed and size == max(timed):
-            layer = Layer({"encoder": encoder}) if encoder in LINEAR else read_recipe(f"imdb-{encoder}")
-            settings = resolve(layer)
             found.time(name, settings, row["fit_seconds"], readings(settings, size, size // 5))
             found.peak(name, encoder, size, row["peak_memory_gb"])
 
@@ -191,7 +203,7 @@ def collected() -> dict[str, Any]:
         "machine": speeds.get("machine", {}),
         "gflops": speeds.get("peak_gflops", {}),
         "accuracy": sorted(
-            found.rows, key=lambda row: (row["encoder"], row["size"], bool(row.get("frozen")), row["from"])
+            found.rows.values(), key=lambda row: (row["encoder"], row["size"], bool(row.get("frozen")), row["from"])
         ),
         "paces": dict(sorted(found.paces.items())),
         "memory": sorted(found.memory, key=lambda row: (row["encoder"], row["size"], row["from"])),
