@@ -395,6 +395,8 @@ class TestWhy:
         page.type(PRAISE)
         page.click("#explain")
         page.explained()
+        # An explanation may come before the answer; a question about the answer would then be the last.
+        page.answer("positive")
         page.set("why-label", "negative", "change")
         page.until('document.getElementById("legend-for").textContent === "negative"')
         assert {mark[1] for mark in page.marks()} == {"against"}
