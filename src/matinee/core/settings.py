@@ -303,7 +303,7 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
             ("optimise", f"must be f1, balanced_accuracy or precision@R as in precision@0.9, got {training.optimise!r}")
         )
     if training.freeze is not None and not _FREEZE.fullmatch(training.freeze):
-        wrong.append(("freeze", f"must be embeddings, a number of layers, or all, got {training.freeze!r}"))
+        wrong.append(("freeze", f"must be none, embeddings, a number of layers, or all, got {training.freeze!r}"))
     if training.freeze == "all" and model.head != "fitted":
         wrong.append(("freeze", "all needs a fitted head: a random one would learn nothing"))
     if training.learning_rate == 0:
