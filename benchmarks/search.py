@@ -190,10 +190,11 @@ def summary(trials, arguments):
 
 
 def same_values(trials):
-    """Return the share of settings that score the same as a trial and as a whole run, of those that both completed."""
+    """Return the share of settings that score the same in a search and in the first of the other ways, of those that both completed."""
+    others = next((trials[name] for name in WAYS if name != "search" and name in trials), [])
     pairs = [
         (one["value"], other["value"])
-        for one, other in zip(trials.get("stock", []), trials.get("search", []), strict=False)
+        for one, other in zip(others, trials.get("search", []), strict=False)
         if one["state"] == other["state"] == "complete"
     ]
     return round(sum(one == other for one, other in pairs) / len(pairs), 3) if pairs else None

@@ -124,14 +124,15 @@ def full(found: Collected, name: str = "full") -> None:
     document = stored(name)
     if document is None:
         return
-    settings = resolve(read_recipe(document["recipe"]), Layer(document["settings"]))
-    n, encoder = document["splits"], settings.model.encoder
-    about = {"n_seeds": 1, "n_test": n["test"]}
-    for predictor, of in (("classifier", settings), ("tfidf", resolve(Layer({"encoder": "tfidf"})))):
-        found.accuracy(name, of, n["train"], document[predictor]["accuracy"], **about)
-    n_readings = readings(settings, n["train"], n["validation"], n["test"])
-    found.time(name, settings, learning(document["stages"]), n_readings)
-    found.peak(name, encoder, n["train"], document["peak_memory_gb"])
+    for training in document["trainings"]:
+        settings = resolve(read_recipe(document["recipe"]), Layer(training["settings"]))
+        n = training["splits"]
+        about = {"n_seeds": 1, "n_test": n["test"]}
+        for predictor, of in (("classifier", settings), ("tfidf", resolve(Layer({"encoder": "tfidf"})))):
+            found.accuracy(name, of, n["train"], training[predictor]["accuracy"], **about)
+        n_readings = readings(settings, n["train"], n["validation"], n["test"])
+        found.time(name, settings, learning(training["stages"]), n_readings)
+        found.peak(name, settings.model.encoder, n["train"], training["peak_memory_gb"])
 
 
 def board(found: Collected, name: str = "leaderboard") -> None:

@@ -253,6 +253,8 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         _said_of_unlabelled(results["unlabelled"]["summary"]["rows"]),
         _said_of_a_larger_teacher(results["unlabelled-mpnet"]["seeds"], results["imdb-minilm"]),
         *_said_of_the_board(results["leaderboard"], results["accuracy"]["summary"]),
+        *_said_of_all_reviews(results["full"]["trainings"]),
+        _said_of_trials(results["search"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
@@ -340,6 +342,34 @@ def _said_of_the_board(board, few):
         f"takes {min(training):.0f} to {max(training):.0f} times as long to train as MiniLM",
         f"{min(answering):.0f} times as long to answer",
         f"{max(answering):.0f} times as long to answer",
+    )
+
+
+def _said_of_all_reviews(trainings):
+    """Return what README says of a training on all reviews, and of a shorter one, from `full.json`."""
+    best, quick = sorted(trainings, key=lambda training: -training["seconds"])
+    assert best["settings"] == {"encoder": "minilm", "learning_rate": 1e-4, "max_length": 512}
+    assert quick["settings"] == {**best["settings"], "freeze": "2", "max_length": 320}
+    accuracy, tfidf = (best[predictor]["accuracy"] for predictor in ("classifier", "tfidf"))
+    return (
+        "--recipe imdb-full --encoder minilm --learning-rate 1e-4 --max-length 512",
+        (
+            f"All {best['splits']['train']:,} reviews that can be had here bring MiniLM to {accuracy['value']:.4f} "
+            f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}] (one seed; tf-idf has {tfidf['value']:.3f})"
+        ),
+        f"{best['seconds'] / 60:.0f} minutes from the command to the report on the same two cores, in {best['peak_memory_gb']:.1f} GB",
+        f"takes {quick['seconds'] / 60:.0f} minutes and has {quick['classifier']['accuracy']['value']:.3f}",
+    )
+
+
+def _said_of_trials(found):
+    """Return what README says of how many trials an hour a search makes, from `search.json`."""
+    speed, cores = found["speed"], {2: "two"}[found["machine"]["cores"]]
+    settings = speed["settings"]
+    assert settings["encoder"] == "minilm"
+    return (
+        f"{speed['trials_per_hour']['search']:.0f} trials an hour of MiniLM with {settings['train_size']:,} reviews on {cores} "
+        f"cores, {speed['by_pruning_and_features']:.1f} times as many as if each went on to its end"
     )
 
 
