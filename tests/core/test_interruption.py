@@ -7,7 +7,7 @@ import signal
 import threading
 from contextlib import suppress
 
-from matinee.core.interruption import check_interrupt, interrupts_held
+from matinee.core.interruption import check_interrupt, interrupts_held, interrupts_remembered
 from matinee.core.progress import progress
 
 
@@ -15,10 +15,10 @@ def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def interrupted(work):
+def interrupted(work, block=interrupts_held):
     """Return whether a piece of work ends in KeyboardInterrupt."""
     try:
-        with interrupts_held():
+        with block():
             work()
     except KeyboardInterrupt:
         return True
@@ -49,6 +49,41 @@ def test_a_library_that_swallows_everything_does_not_swallow_it():
             press_ctrl_c()
 
     assert interrupted(work)
+
+
+def test_where_it_is_remembered_it_takes_effect_at_once():
+    done = []
+
+    def work():
+        press_ctrl_c()
+        done.append("what was under way")
+
+    assert interrupted(work, interrupts_remembered)
+    assert not done
+    check_interrupt()  # it is over with the block
+
+
+def test_where_it_is_remembered_and_was_swallowed_it_takes_effect_at_the_next_check():
+    done = []
+
+    def work():
+        with suppress(BaseException):
+            press_ctrl_c()
+        done.append("what was under way")
+        check_interrupt()
+        done.append("what came after")
+
+    assert interrupted(work, interrupts_remembered)
+    assert done == ["what was under way"]
+
+
+def test_where_it_is_remembered_and_was_swallowed_it_takes_effect_at_the_end():
+    def work():
+        with suppress(BaseException):
+            press_ctrl_c()
+
+    assert interrupted(work, interrupts_remembered)
+    assert not interrupted(lambda: None, interrupts_remembered)
 
 
 def test_a_second_one_is_not_held_back():

@@ -29,7 +29,7 @@ from matinee.core.errors import (
     SettingsError,
     StorageError,
 )
-from matinee.core.interruption import interrupts_held
+from matinee.core.interruption import interrupts_held, interrupts_remembered
 from matinee.core.progress import progress
 from matinee.workflow.answering import answered, hash_of, kept_when_stopped, written_columns
 from matinee.workflow.cluster import RAY, check_ray, cluster, own_folder
@@ -129,13 +129,15 @@ def score_on_ray(
         target.check_writable()
         with interrupts_held():
             where = stack.enter_context(cluster(address, workers))
-        of = _cut(sources, settings, asked.shard_rows, where)
+        with interrupts_remembered():
+            of = _cut(sources, settings, asked.shard_rows, where)
         columns = written_columns(of.schema.names, label_names, asked.prefix)
         start = time.monotonic()
         counted, word = target.begin(plan, of.mark, state, overwrite=asked.overwrite)
         n_before = counted.scored
         job = _job(chosen, plan["classifier"], of, columns, asked.shard_rows, target, word, where)
-        _score(job, of, where, counted)
+        with interrupts_remembered():  # a command was seen to go on to its end
+            _score(job, of, where, counted)
         target.finish(plan, of.mark, counted, len(of.slices))
     rejected = target.rejected if counted.rejected else None
     seconds = time.monotonic() - start
