@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from machine import RESULTS, store
+from matinee.core.environment import describe_environment
+from matinee.core.errors import MatineeError
 from matinee.core.schema import Layer, flatten, resolve
 from matinee.workflow.recipes import read_recipe
 
@@ -31,6 +33,8 @@ TARGET_ACCURACY, TARGET_SECONDS = 0.92, 3600
 RECIPE = "imdb-full"
 # What differs from the recipe: MiniLM learns at the defaults' rate, and 512 tokens hold seven of eight reviews whole (256 six of ten).
 SETTINGS = {"encoder": "minilm", "learning_rate": 1e-4, "max_length": 512}
+# What a training ran with: it stands beside each, since they may come from several machines.
+ABOUT = ("machine", "packages")
 PREDICTORS = {"classifier": "test", "frozen_features": "frozen_features", "tfidf": "baseline"}
 
 
@@ -73,6 +77,10 @@ def main() -> None:
     parser.add_argument("--train-size", default="all", help="fewer, to try it out: nothing is stored then")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the run is left")
     given, more = parser.parse_known_args()
+    try:
+        settings = settings_of(more)
+    except (MatineeError, ValueError) as error:
+        parser.error(f"flags of matinee train come as --name value: {error}")
     flags = {**SETTINGS, "train_size": given.train_size, "seed": given.seed}
     arguments = ["--recipe", str(ROOT / "recipes" / f"{RECIPE}.yaml")]
     for name, value in flags.items():
@@ -89,12 +97,13 @@ def main() -> None:
     }
     training = {
         "date": datetime.now(UTC).date().isoformat(),
-        "settings": settings_of(more),
+        "settings": settings,
         "seed": given.seed,
         "seconds": round(seconds, 1),
         "peak_memory_gb": round(memory, 2),
         "targets": targets,
         **found,
+        **{name: value for name, value in describe_environment().items() if name in ABOUT},
     }
     print(json.dumps({name: value for name, value in training.items() if name not in PREDICTORS}, indent=2))
     print(json.dumps({name: found[name]["accuracy"] for name in PREDICTORS}, indent=2))
@@ -115,8 +124,8 @@ def settings_of(flags: list[str]) -> dict[str, object]:
 
 
 def beside(stored: list[dict[str, object]], training: dict[str, object]) -> list[dict[str, object]]:
-    """Return the trainings with one more, which takes the place of one with the same settings and seed."""
-    same = ("settings", "seed")
+    """Return the trainings with one more, which takes the place of one with the same settings and seed on the same machine."""
+    same = ("settings", "seed", "machine")
     others = [each for each in stored if any(each[name] != training[name] for name in same)]
     return [*others, training]
 

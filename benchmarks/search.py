@@ -2,12 +2,11 @@
 
 python benchmarks/search.py [--parts speed gain] [--ways ...] [--minutes 30] [--trials 30] [--train-size 1000] [--encoder minilm]
 
-Speed: the same settings, drawn at random from the default space, are tried in two ways, in turns of a few minutes each so that a
-machine that slows down slows both. The stock way trains each as a whole run: no pruning, nothing kept from one to the next, the
-baselines, the test texts and the report each time. Ours is a trial of `matinee search`: scored on validation alone, frozen features
-kept, stopped by the median pruner. Each way's trials are counted over the time that they took. The third way is ours without pruning and
-without kept features: what these two gain, against it, is what the target is for. The ratio to whole runs is told separately: some of it
-is no more than what a trial leaves out. A fourth way, ours without pruning alone, tells the two apart (`--ways`).
+Speed: the same settings, drawn at random from the default space, are tried in several ways (`--ways`), in turns of a few minutes each
+so that a machine that slows down slows all; each way's trials are counted over the time that they took. `search` is a trial of `matinee
+search`: scored on validation alone, frozen features kept, stopped by the median pruner. `unpruned without features` is the same without
+these two, and what they gain against it is what the target is for; `unpruned` tells the two apart. `stock` trains each as a whole run, with
+baselines, test texts and report: the ratio to it is told separately, since some of it is no more than what a trial leaves out.
 
 Gain: a search as one would run it, with the defaults of `matinee search`: thirty trials from the recipe's settings, finalists repeated,
 winner and recipe refitted and tested once on the same 2,000 reviews; the difference with its interval, whatever it is.
@@ -190,14 +189,16 @@ def summary(trials, arguments):
 
 
 def same_values(trials):
-    """Return the share of settings that score the same in a search and in the first of the other ways, of those that both completed."""
-    others = next((trials[name] for name in WAYS if name != "search" and name in trials), [])
-    pairs = [
-        (one["value"], other["value"])
-        for one, other in zip(others, trials.get("search", []), strict=False)
-        if one["state"] == other["state"] == "complete"
-    ]
-    return round(sum(one == other for one, other in pairs) / len(pairs), 3) if pairs else None
+    """Return by other way the share of settings that score the same there and in a search, of those that both completed."""
+    shares = {}
+    for name in (name for name in trials if name != "search"):
+        pairs = [
+            (one["value"], other["value"])
+            for one, other in zip(trials[name], trials.get("search", []), strict=False)
+            if one["state"] == other["state"] == "complete"
+        ]
+        shares[name] = round(sum(one == other for one, other in pairs) / len(pairs), 3) if pairs else None
+    return shares
 
 
 def measure_gain(arguments, folder):

@@ -35,7 +35,18 @@ def test_rates_and_what_is_as_fast_as_the_target():
     assert found["by_pruning_and_features"] == 6.0
     assert found["target_met"]
     assert found["pruned_share"] == {"stock": 0.0, benchmark.PLAIN: 0.0, "search": 0.5}
-    assert found["same_value"] == 1.0  # of the one point that both completed
+    # Of the one point that both completed.
+    assert found["same_value"] == {"stock": 1.0, benchmark.PLAIN: 1.0}
+
+
+def test_scores_that_differ_are_told_by_the_way_they_differ_from():
+    trials = {
+        benchmark.PLAIN: [trial(40, 0.8), trial(40, 0.9), trial(40, 0.7)],
+        "unpruned": [trial(40, 0.8), trial(40, 0.8)],
+        "search": [trial(10, 0.8), trial(10, 0.8), trial(10, 0.6, "pruned")],
+    }
+    assert benchmark.same_values(trials) == {benchmark.PLAIN: 0.5, "unpruned": 1.0}
+    assert benchmark.same_values({"stock": [trial(40, 0.8)], "search": []}) == {"stock": None}
 
 
 def test_the_target_is_for_pruning_and_kept_features_not_for_what_a_trial_leaves_out():
