@@ -348,11 +348,8 @@ def _said_of_the_board(board, few):
 def _said_of_all_reviews(trainings):
     """Return what README says of a training on all reviews, and of the first try, from `full.json`."""
     best = {"encoder": "minilm", "learning_rate": 1e-4, "max_length": 512}
-    of = {
-        text: [training for training in trainings if training["settings"] == settings]
-        for text, settings in (("best", best), ("first", {**best, "freeze": "2", "max_length": 320}))
-    }
-    (training,), (first,) = of["best"], of["first"]
+    (training,) = (each for each in trainings if each["settings"] == best)
+    (first,) = (each for each in trainings if each["settings"] == {**best, "freeze": "2", "max_length": 320})
     assert len(trainings) == 2, "README says how many settings were tried, and with how many seeds"
     assert all(training["targets"].values())
     assert training["evaluations"][-1]["epoch"] == 2, "README says two passes"
