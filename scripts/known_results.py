@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from matinee.core.schema import Layer, resolve
+from matinee.core.schema import Layer, resolve, settings_fields
 from matinee.core.settings import LINEAR, Settings
 from matinee.workflow.known import RESULTS, readings
 from matinee.workflow.recipes import read_recipe
@@ -55,7 +55,8 @@ class Collected:
         low = figures.get("low", min(figures.get("min", mean), mean - error))
         high = figures.get("high", max(figures.get("max", mean), mean + error))
         ends = {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
-        row = {"data": "imdb", "encoder": settings.model.encoder, "size": size, **about, **ends, "from": source}
+        row = {"data": "imdb", "encoder": settings.model.encoder, "size": size, **about, **ends}
+        row |= {"settings": _own(settings), "from": source}
         key = (size, about.get("frozen", False), n_test, *_learnt_with(settings))
         if key not in self.rows or self.rows[key]["n_seeds"] < row["n_seeds"]:
             self.rows[key] = row
@@ -86,6 +87,20 @@ def _learnt_with(settings: Settings) -> tuple[object, ...]:
     """Return what decides what a classifier learns from its texts; for a linear one that is its name."""
     encoder = settings.model.encoder
     return (encoder,) if encoder in LINEAR else (settings.text, settings.model, replace(settings.training, seed=0))
+
+
+def _own(settings: Settings) -> dict[str, object]:
+    """Return in what a training differed from the defaults, but for its data, seed and encoder; nothing of a linear classifier's."""
+    if settings.model.encoder in LINEAR:
+        return {}
+    own = settings.flat()
+    return {
+        name: own[name]
+        for name, field in settings_fields().items()
+        if field.group in {"text", "model", "training"}
+        and name not in {"encoder", "seed"}
+        and own[name] != field.default
+    }
 
 
 def stored(name: str) -> dict[str, Any] | None:

@@ -105,6 +105,32 @@ def test_cls_pooling_is_fine_without_a_fitted_head_and_for_the_linear_baseline()
     assert resolve(Layer({"pooling": "cls", "encoder": "tfidf"})).model.encoder == "tfidf"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "typed"),
+    [
+        ("learning_rate", 1e-4, "--learning-rate 0.0001"),
+        ("epochs", 3.0, "--epochs 3"),
+        ("freeze", None, "--freeze none"),
+        ("freeze", "2", "--freeze 2"),
+        ("train_size", None, "--train-size none"),
+        ("augment", ("window", "delete:0.1"), "--augment window --augment delete:0.1"),
+        ("slices", {"endings": r"\bend"}, r"--slices endings=\bend"),
+    ],
+)
+def test_what_is_typed_reads_back_the_same(name, value, typed):
+    field = settings_fields()[name]
+    words = field.typed(value)
+    assert " ".join(words) == typed
+    assert set(words[::2]) == {field.flag}
+    read = field.parse(tuple(words[1::2]) if field.item else words[1])
+    assert (dict(read) if isinstance(value, dict) else read) == value
+
+
+def test_yes_and_no_are_flags():
+    field = settings_fields()["gradient_checkpointing"]
+    assert (field.typed(True), field.typed(False)) == (["--gradient-checkpointing"], ["--no-gradient-checkpointing"])
+
+
 def test_slices_are_read_alike_from_yaml_python_and_flags():
     expected = {"plot": r"\bplot\b", "a=b?": "x=y"}
     written = resolve(from_recipe(yaml.safe_load("slices: {plot: '\\bplot\\b', 'a=b?': 'x=y'}"), "a.yaml"))

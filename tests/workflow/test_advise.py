@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -140,6 +141,20 @@ def test_what_it_rests_on_is_said(reviews, everywhere):
         "none is foretold, for nothing is stored of labels like these. Of two labels with as many texts each: imdb"
         in three
     )
+
+
+def test_what_tells_results_of_as_many_labels_apart_is_said(reviews, everywhere, monkeypatch):
+    several = (
+        row("mpnet", 1000, 0.91, settings={"max_length": 512, "epochs": 2.0}),
+        row("mpnet", 1000, 0.90, settings={"freeze": "2", "epochs": 2.0}),
+        row("mpnet", 5000, 0.93, settings={"freeze": "4"}),
+    )
+    put(monkeypatch, replace(STORED, rows=several))
+    text = str(advise(reviews(bad=800, good=800), validation_size=200, test_size=400))
+    assert "0.910 [0.900, 0.920] (3 seeds; --max-length 512 --freeze none)" in text
+    assert "0.900 [0.890, 0.910] (3 seeds; --max-length 384 --freeze 2)." in text
+    more = str(advise(reviews(bad=2400, good=2400), validation_size=200, test_size=400))
+    assert "0.930 [0.920, 0.940] (3 seeds)." in more
 
 
 def test_of_what_was_never_measured_nothing_is_foretold(reviews, everywhere, monkeypatch):

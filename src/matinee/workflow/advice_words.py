@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
+from matinee.core.schema import settings_fields
 from matinee.core.wording import duration_in_words, score_in_words
 from matinee.workflow.known import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matinee.workflow.advise import Advice, Proposal
     from matinee.workflow.known import Way
@@ -142,7 +144,7 @@ def _accuracy(proposal: Proposal, data: Mapping[str, Any]) -> str:
         what = "its head alone" if proposal.settings.get("freeze") == "all" else "this encoder"
         return f"nothing is stored for {what}, so nothing is foretold."
     low, high, rows = (proposal.accuracy[name] for name in ("low", "high", "rests_on"))
-    basis = "; ".join(_row(row) for row in rows)
+    basis = "; ".join(_row(row, rows) for row in rows)
     if low is None and high is None:
         return f"none is foretold, for nothing is stored of labels like these. Of two labels with as many texts each: {basis}."
     if low is None:
@@ -152,10 +154,23 @@ def _accuracy(proposal: Proposal, data: Mapping[str, Any]) -> str:
     return f"{expected}, if your data are like these: {basis}.{differ}"
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def _row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a stored result, with what told it from those of as many labels of the same data."""
     seeds = f"{row['n_seeds']} seed{'s' * (row['n_seeds'] != 1)}"
     score = score_in_words({"value": row["mean"], "low": row["low"], "high": row["high"]})
-    return f"{row['data']} with {row['size']:,} labels {score} ({seeds})"
+    alike = [other for other in rows if (other["data"], other["size"]) == (row["data"], row["size"])]
+    about = "; ".join([seeds, *filter(None, [_flags_apart(row, alike)])])
+    return f"{row['data']} with {row['size']:,} labels {score} ({about})"
+
+
+def _flags_apart(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a row's settings, as flags, in which the rows are not all alike."""
+    words: list[str] = []
+    for name, field in settings_fields().items():
+        value, *others = (each.get("settings", {}).get(name, field.default) for each in (row, *rows))
+        if any(other != value for other in others):
+            words += field.typed(value)
+    return shlex.join(words)
 
 
 # -- what to mind -----------------------------------------------------------------------------------------------------

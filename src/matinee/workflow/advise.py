@@ -318,7 +318,7 @@ def _command(data: str, values: Mapping[str, object]) -> str:
     fields = settings_fields()
     parts = ["matinee", "train", data]
     for name, value in values.items():
-        parts += [fields[name].flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        parts += fields[name].typed(value)
     return shlex.join(parts)
 
 

@@ -52,7 +52,8 @@ class Expected:
     Attributes:
         low: Its lower end; None where nothing stored bounds it.
         high: Its upper end; None where nothing stored bounds it.
-        rests_on: The stored rows, fewest labels first: data, encoder, size, n_seeds, n_test, mean, low, high, from.
+        rests_on: The stored rows, fewest labels first: data, encoder, size, n_seeds, n_test, mean, low, high, settings (in which it
+            differed from the defaults), from.
     """
 
     low: float | None
