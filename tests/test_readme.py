@@ -255,6 +255,7 @@ def test_every_figure_in_readme_comes_from_a_stored_result():
         *_said_of_the_board(results["leaderboard"], results["accuracy"]["summary"]),
         *_said_of_all_reviews(results["full"]["trainings"]),
         _said_of_trials(results["search"]),
+        _said_of_the_gain(results["search"]["gain"]),
     ):
         assert " ".join(said.split()) in " ".join(readme.split()), f"README does not say: {said}"
     assert "@@" not in readme
@@ -380,6 +381,24 @@ def _said_of_trials(found):
         f"With {settings['train_size']:,} reviews, MiniLM and settings drawn at random it makes "
         f"{speed['trials_per_hour']['search']:.0f} trials an hour on {cores} cores, {speed['by_pruning_and_features']:.1f} times as many "
         f"as without stopping and kept features; we were after {speed['target']:.0f} times."
+    )
+
+
+def _said_of_the_gain(found):
+    """Return what README says of what thirty trials gain, from `search.json`: nothing, and how that shows."""
+    best, defaults = found["best"], found["trials"][0]
+    means = {finalist["number"]: finalist["mean"] for finalist in found["finalists"]}
+    assert found["winner"]["is_base"]
+    assert defaults["params"] == found["winner"]["params"]
+    assert found["unrepeated"]["number"] == best["number"]
+    assert found["unrepeated"]["against_base"]["better"] is None
+    assert {len(finalist["seeds"]) for finalist in found["finalists"]} == {3}
+    words = {30: "Thirty"}[found["n_trials"]]
+    return (
+        f"{words} trials by {found['sampler'].upper()} gained nothing there over the defaults, in {found['seconds'] / 60:.0f} minutes: the "
+        f"best one had {best['value']:.3f} on the validation reviews and the defaults {defaults['value']:.3f}, but with three further "
+        f"seeds it had {means[best['number']]:.3f} and they {means[0]:.3f}, so they were kept. On test it has "
+        f"{found['unrepeated']['accuracy']['value']:.4g}, they {found['test']['base']['accuracy']['value']:.4g}."
     )
 
 

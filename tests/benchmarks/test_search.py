@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
+import pytest
+
 import machine
 import search as benchmark
+from matinee import train
 
 ARGUMENTS = argparse.Namespace(encoder="minilm", train_size=1000, test_size=2000, minutes=1)
 
@@ -57,6 +60,22 @@ def test_the_target_is_for_pruning_and_kept_features_not_for_what_a_trial_leaves
     without = benchmark.summary({name: trials[name] for name in ("stock", "search")}, ARGUMENTS)
     assert without["by_pruning_and_features"] is None
     assert not without["target_met"]
+
+
+def test_what_repeating_kept_from_being_taken_is_tested_too(tiny_csv, tmp_path, monkeypatch):
+    settings = {"data": str(tiny_csv), "encoder": "tfidf", "track": None}
+    monkeypatch.setattr(benchmark, "settings_of", lambda arguments: settings)
+    base = train(run_dir=tmp_path / "gain" / "best", **settings)
+    record = {
+        "best": {"number": 3, "params": {"encoder": "nblr"}},
+        "winner": {"is_base": True, "params": {"encoder": "tfidf"}},
+    }
+    found = json.loads(json.dumps(benchmark.unrepeated(record, ARGUMENTS, tmp_path)))
+    assert found["number"] == 3
+    expected = found["accuracy"]["value"] - base.metrics["test"]["accuracy"]["value"]
+    assert found["against_base"]["accuracy"]["value"] == pytest.approx(expected, abs=1e-9)
+    record["best"] = record["winner"]
+    assert benchmark.unrepeated(record, ARGUMENTS, tmp_path) is None
 
 
 def test_parts_are_kept_beside_each_other(tmp_path, monkeypatch):
