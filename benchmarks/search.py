@@ -1,6 +1,6 @@
 """How many trials an hour, and what thirty of them gain, on 1,000 IMDB reviews with MiniLM.
 
-python benchmarks/search.py [--parts speed gain jobs] [--ways ...] [--minutes 30] [--trials 30] [--train-size 1000] [--encoder minilm]
+python benchmarks/search.py [--parts speed gain] [--ways ...] [--minutes 30] [--trials 30] [--train-size 1000] [--encoder minilm]
 
 Speed: the same settings, drawn at random from the default space, are tried in several ways (`--ways`), in turns of a few minutes each
 so that a machine that slows down slows all; each way's trials are counted over the time that they took. `search` is a trial of `matinee
@@ -8,15 +8,12 @@ search`: scored on validation alone, frozen features kept, stopped by the median
 these two, and what they gain against it is what the target is for; `unpruned` tells the two apart. `stock` trains each as a whole run, with
 baselines, test texts and report: the ratio to it is told separately, since some of it is no more than what a trial leaves out.
 
-Gain: a search as one would run it, with the defaults of `matinee search`: thirty trials from the recipe's settings, finalists repeated,
-winner and recipe refitted and tested once on the same 2,000 reviews; the difference with its interval, whatever it is. `unrepeated` is
-what a search that believes its highest validation score would have taken: where that is another trial than the winner, it is refitted
-and tested beside the recipe too.
+Gain: a search as one would run it, with the defaults of `matinee search`: thirty trials from the encoder's default settings, finalists
+repeated, winner and defaults refitted and tested once on the same 2,000 reviews; the difference with its interval, whatever it is.
+`unrepeated` is what a search that believes its highest validation score would have taken: where that is another trial than the
+winner, it is refitted and tested beside the defaults too.
 
-Jobs: the same four trials of two epochs, of which none is pruned, by `matinee search` in one process with all cores and in two that share
-them, in turns; all of the command is timed, from the reading of the data to the end of the last trial.
-
-The gain goes on where it was stopped: its trials are stored as they end. The other parts begin anew.
+The gain goes on where it was stopped: its trials are stored as they end. The speed is measured anew.
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 import machine
 
@@ -37,13 +33,10 @@ N_TEST = 2000
 TARGET = 5.0
 PLAIN = "unpruned without features"
 WAYS = ("stock", PLAIN, "unpruned", "search")
-PARTS = ("speed", "gain", "jobs")
-# What the trials of `jobs` differ in: nothing that makes one of them longer than another.
-RATES, JOBS = [5e-5, 1e-4, 1.5e-4, 2e-4], (1, 2)
 
 
 def settings_of(arguments):
-    """Return the settings that both ways begin with: the recipe of the benchmark of accuracy, in which 1,000 is the number of labels."""
+    """Return the settings that all ways begin with: the defaults, with so many labels and a fifth as many more to choose by."""
     return {
         "data": "imdb",
         "encoder": arguments.encoder,
@@ -237,51 +230,28 @@ def measure_gain(arguments, folder):
 
 
 def unrepeated(record, arguments, folder):
-    """Return how the trial of the highest score does on the test texts, beside the settings that the search began with.
+    """Return how the trial of the highest score does on the test texts, and how much better than the settings the search began with.
 
     None where it is what the search took: nothing is left to be told then.
     """
+    from matinee.core.run import RunFolder
+    from matinee.core.schema import Layer, resolve
     from matinee.workflow import compare, train
 
     best, winner = record["best"], record["winner"]
     if best["params"] == winner["params"]:
         return None
-    run = train(run_dir=folder / "unrepeated", overwrite=True, **{**settings_of(arguments), **best["params"]})
+    settings, run = {**settings_of(arguments), **best["params"]}, RunFolder(folder / "unrepeated")
+    if not run.is_complete or run.read_config() != resolve(Layer(settings)):
+        train(run_dir=run.path, overwrite=True, **settings)
     base = folder / "gain" / ("best" if winner["is_base"] else "base")
-    (pair,) = compare([run.path, base]).pairs
-    return {"number": best["number"], "accuracy": run.metrics["test"]["accuracy"], "against_base": pair}
-
-
-def measure_jobs(arguments, folder):
-    """Return the seconds that the same trials take in one process and in two, by turns."""
-    from matinee.workflow import search
-
-    seconds = {n_jobs: [] for n_jobs in JOBS}
-    for _ in range(arguments.repeats):
-        for n_jobs, of in seconds.items():
-            start = time.perf_counter()
-            study = search(
-                space={"learning_rate": RATES},
-                sampler="grid",
-                pruner="none",
-                n_jobs=n_jobs,
-                n_finalists=0,
-                refit=False,
-                study_dir=folder / "jobs",
-                overwrite=True,
-                epochs=2,
-                **settings_of(arguments),
-            )
-            of.append(round(time.perf_counter() - start, 1))
-            values = sorted([trial["params"]["learning_rate"], trial["value"]] for trial in study.trials)
-            print(f"{n_jobs} processes: {of[-1]} s, {values}", flush=True)
-    ratios = [one / two for one, two in zip(*seconds.values(), strict=True)]
+    compared = compare([run.path, base])
+    (pair,) = compared.pairs
     return {
-        "settings": settings_of(arguments) | {"epochs": 2},
-        "n_trials": len(RATES),
-        "seconds": {str(n_jobs): of for n_jobs, of in seconds.items()},
-        "times_as_fast": round(median(ratios), 2),
-        "times_as_fast_each": [round(ratio, 2) for ratio in ratios],
+        "number": best["number"],
+        "accuracy": compared.runs[0].accuracy,
+        "gain": pair["accuracy"],
+        **{name: pair[name] for name in ("p", "detectable", "only_first_right", "only_second_right")},
     }
 
 
@@ -289,7 +259,7 @@ def keep(**parts):
     """Store parts beside those that are there."""
     path = machine.RESULTS / "search.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = {name: stored[name] for name in PARTS if name in stored}
+    found = {name: stored[name] for name in ("speed", "gain") if name in stored}
     today = datetime.now(UTC).date().isoformat()
     found |= {name: {"date": today, **of} for name, of in parts.items()}
     note = " ".join(" ".join(__doc__.split("\n\n")[2:]).split())
@@ -299,11 +269,10 @@ def keep(**parts):
 def main():
     """Measure what was asked for, and store it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["speed", "gain"])
+    parser.add_argument("--parts", nargs="+", choices=("speed", "gain"), default=["speed", "gain"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["stock", PLAIN, "search"])
     parser.add_argument("--minutes", type=float, default=30.0, help="of each way")
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=2, help="of each number of processes")
     parser.add_argument("--train-size", type=int, default=1000)
     parser.add_argument("--test-size", type=int, default=N_TEST)
     parser.add_argument("--encoder", default="minilm")
@@ -317,10 +286,6 @@ def main():
         gain = measure_gain(arguments, folder)
         keep(gain=gain)
         print(json.dumps({name: gain[name] for name in ("winner", "test")}, indent=2))
-    if "jobs" in arguments.parts:
-        jobs = measure_jobs(arguments, folder)
-        keep(jobs=jobs)
-        print(json.dumps(jobs, indent=2))
 
 
 if __name__ == "__main__":

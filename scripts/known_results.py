@@ -56,7 +56,7 @@ class Collected:
         high = figures.get("high", max(figures.get("max", mean), mean + error))
         ends = {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
         row = {"data": "imdb", "encoder": settings.model.encoder, "size": size, **about, **ends}
-        row |= {"settings": _own(settings), "from": source}
+        row |= {"settings": _own(settings, frozen=about.get("frozen", False)), "from": source}
         key = (size, about.get("frozen", False), n_test, *_learnt_with(settings))
         if key not in self.rows or self.rows[key]["n_seeds"] < row["n_seeds"]:
             self.rows[key] = row
@@ -89,18 +89,21 @@ def _learnt_with(settings: Settings) -> tuple[object, ...]:
     return (encoder,) if encoder in LINEAR else (settings.text, settings.model, replace(settings.training, seed=0))
 
 
-def _own(settings: Settings) -> dict[str, object]:
-    """Return in what a training differed from the defaults, but for its data, seed and encoder; nothing of a linear classifier's."""
+def _own(settings: Settings, *, frozen: bool) -> dict[str, object]:
+    """Return in what a training differed from the defaults, but for its data, seed and encoder; nothing of a linear classifier's.
+
+    Where only the head is fitted, nothing of the rest of training counts.
+    """
     if settings.model.encoder in LINEAR:
         return {}
     own = settings.flat()
-    return {
+    groups = {"text", "model", *([] if frozen else ["training"])}
+    differs = {
         name: own[name]
         for name, field in settings_fields().items()
-        if field.group in {"text", "model", "training"}
-        and name not in {"encoder", "seed"}
-        and own[name] != field.default
+        if field.group in groups and name not in {"encoder", "seed"} and own[name] != field.default
     }
+    return {**differs, "freeze": "all"} if frozen else differs
 
 
 def stored(name: str) -> dict[str, Any] | None:

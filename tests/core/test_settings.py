@@ -109,6 +109,7 @@ def test_cls_pooling_is_fine_without_a_fitted_head_and_for_the_linear_baseline()
     ("name", "value", "typed"),
     [
         ("learning_rate", 1e-4, "--learning-rate 0.0001"),
+        ("learning_rate", 0.000332267116553, "--learning-rate 0.000332267116553"),
         ("epochs", 3.0, "--epochs 3"),
         ("freeze", None, "--freeze none"),
         ("freeze", "2", "--freeze 2"),
@@ -126,9 +127,11 @@ def test_what_is_typed_reads_back_the_same(name, value, typed):
     assert (dict(read) if isinstance(value, dict) else read) == value
 
 
-def test_yes_and_no_are_flags():
-    field = settings_fields()["gradient_checkpointing"]
-    assert (field.typed(True), field.typed(False)) == (["--gradient-checkpointing"], ["--no-gradient-checkpointing"])
+def test_yes_and_no_are_flags_and_what_is_left_open_is_not_typed():
+    field = settings_fields()["lowercase"]
+    assert (field.typed(True), field.typed(False)) == (["--lowercase"], ["--no-lowercase"])
+    assert field.default is None
+    assert field.typed(None) == []
 
 
 def test_slices_are_read_alike_from_yaml_python_and_flags():

@@ -11,6 +11,7 @@ import pytest
 
 from matinee.core.errors import DataError, MatineeError, SettingsError
 from matinee.core.schema import resolve
+from matinee.core.suggested import suggested_settings
 from matinee.workflow import advice_facts, advice_words
 from matinee.workflow.advise import Proposal, advise
 from matinee.workflow.known import Known
@@ -22,7 +23,9 @@ room = importlib.import_module("matinee.workflow.advise")
 
 def row(encoder, size, mean, **more):
     figures = {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
-    return {"data": "imdb", "encoder": encoder, "size": size, "n_seeds": 3, "n_test": 2000, **figures, **more}
+    about = {"data": "imdb", "encoder": encoder, "size": size, "n_seeds": 3, "n_test": 2000}
+    own = {} if encoder == "tfidf" else {**suggested_settings(encoder), "max_length": 32}
+    return {**about, **figures, "settings": {"freeze": "all"} if more.get("frozen") else own, **more}
 
 
 ROWS = (
@@ -143,18 +146,21 @@ def test_what_it_rests_on_is_said(reviews, everywhere):
     )
 
 
-def test_what_tells_results_of_as_many_labels_apart_is_said(reviews, everywhere, monkeypatch):
+def test_in_which_settings_a_stored_training_was_another_one_is_said(reviews, everywhere, monkeypatch):
     several = (
-        row("mpnet", 1000, 0.91, settings={"max_length": 512, "epochs": 2.0}),
-        row("mpnet", 1000, 0.90, settings={"freeze": "2", "epochs": 2.0}),
-        row("mpnet", 5000, 0.93, settings={"freeze": "4"}),
+        row(
+            "mpnet", 1000, 0.91, settings={"max_length": 512, "epochs": 2.0, "learning_rate": 3e-5, "warmup_ratio": 0.1}
+        ),
+        row("mpnet", 1000, 0.90, settings={"freeze": "2"}),
     )
     put(monkeypatch, replace(STORED, rows=several))
     text = str(advise(reviews(bad=800, good=800), validation_size=200, test_size=400))
-    assert "0.910 [0.900, 0.920] (3 seeds; --max-length 512 --freeze none)" in text
-    assert "0.900 [0.890, 0.910] (3 seeds; --max-length 384 --freeze 2)." in text
-    more = str(advise(reviews(bad=2400, good=2400), validation_size=200, test_size=400))
-    assert "0.930 [0.920, 0.940] (3 seeds)." in more
+    assert "--max-length 32 " in text
+    assert "0.910 [0.900, 0.920] (3 seeds; trained with --max-length 512);" in text
+    assert (
+        "(3 seeds; trained with --max-length 384 --epochs 3 --learning-rate 0.0001 --freeze 2 --warmup-ratio 0.3)."
+        in text
+    )
 
 
 def test_of_what_was_never_measured_nothing_is_foretold(reviews, everywhere, monkeypatch):

@@ -99,16 +99,16 @@ class Field:
         return "--" + self.name.replace("_", "-")
 
     def typed(self, value: object) -> list[str]:
-        """Return a value as the words to type on the command line; None is `none`."""
+        """Return a value as the words to type on the command line; none where yes or no is left open, which cannot be typed."""
+        if value is None:
+            return [] if self.is_flag else [self.flag, "none"]
         if self.is_flag:
             return [self.flag if value else f"--no-{self.flag[2:]}"]
-        if value is None:
-            return [self.flag, "none"]
         if isinstance(value, Mapping):
             return [word for name, pattern in value.items() for word in (self.flag, f"{name}={pattern}")]
         if isinstance(value, tuple | list):
             return [word for name in value for word in (self.flag, str(name))]
-        return [self.flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        return [self.flag, f"{value:.12g}" if isinstance(value, float) else str(value)]
 
 
 @dataclass(frozen=True)

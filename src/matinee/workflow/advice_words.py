@@ -10,7 +10,7 @@ from matinee.core.wording import duration_in_words, score_in_words
 from matinee.workflow.known import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from matinee.workflow.advise import Advice, Proposal
     from matinee.workflow.known import Way
@@ -144,7 +144,7 @@ def _accuracy(proposal: Proposal, data: Mapping[str, Any]) -> str:
         what = "its head alone" if proposal.settings.get("freeze") == "all" else "this encoder"
         return f"nothing is stored for {what}, so nothing is foretold."
     low, high, rows = (proposal.accuracy[name] for name in ("low", "high", "rests_on"))
-    basis = "; ".join(_row(row, rows) for row in rows)
+    basis = "; ".join(_row(row, proposal) for row in rows)
     if low is None and high is None:
         return f"none is foretold, for nothing is stored of labels like these. Of two labels with as many texts each: {basis}."
     if low is None:
@@ -154,21 +154,21 @@ def _accuracy(proposal: Proposal, data: Mapping[str, Any]) -> str:
     return f"{expected}, if your data are like these: {basis}.{differ}"
 
 
-def _row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a stored result, with what told it from those of as many labels of the same data."""
-    seeds = f"{row['n_seeds']} seed{'s' * (row['n_seeds'] != 1)}"
+def _row(row: Mapping[str, Any], proposal: Proposal) -> str:
+    """Return a stored result, with the settings in which its training was another one than the proposal."""
+    about = f"{row['n_seeds']} seed{'s' * (row['n_seeds'] != 1)}"
     score = score_in_words({"value": row["mean"], "low": row["low"], "high": row["high"]})
-    alike = [other for other in rows if (other["data"], other["size"]) == (row["data"], row["size"])]
-    about = "; ".join([seeds, *filter(None, [_flags_apart(row, alike)])])
+    if apart := _flags_apart(row["settings"], proposal.settings):
+        about += f"; trained with {apart}"
     return f"{row['data']} with {row['size']:,} labels {score} ({about})"
 
 
-def _flags_apart(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a row's settings, as flags, in which the rows are not all alike."""
+def _flags_apart(settings: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+    """Return, as flags, in which settings a training is another one than with other settings; both as far as they are no defaults."""
     words: list[str] = []
     for name, field in settings_fields().items():
-        value, *others = (each.get("settings", {}).get(name, field.default) for each in (row, *rows))
-        if any(other != value for other in others):
+        value, other = (of.get(name, field.default) for of in (settings, others))
+        if value != other and field.group != "data" and name != "encoder":
             words += field.typed(value)
     return shlex.join(words)
 
