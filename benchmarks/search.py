@@ -285,7 +285,7 @@ def main():
     if "gain" in arguments.parts:
         gain = measure_gain(arguments, folder)
         keep(gain=gain)
-        print(json.dumps({name: gain[name] for name in ("winner", "test")}, indent=2))
+        print(json.dumps({name: gain[name] for name in ("winner", "test", "unrepeated")}, indent=2))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 from matinee.core.schema import Layer, resolve, settings_fields
 from matinee.core.settings import LINEAR, Settings
-from matinee.workflow.known import RESULTS, readings
+from matinee.workflow.known import RESULTS, TEXTS_BETWEEN, readings
 from matinee.workflow.recipes import read_recipe
 
 STORED = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
@@ -56,7 +56,7 @@ class Collected:
         high = figures.get("high", max(figures.get("max", mean), mean + error))
         ends = {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
         row = {"data": "imdb", "encoder": settings.model.encoder, "size": size, **about, **ends}
-        row |= {"settings": _own(settings, frozen=about.get("frozen", False)), "from": source}
+        row |= {"settings": _own(settings, size, frozen=about.get("frozen", False)), "from": source}
         key = (size, about.get("frozen", False), n_test, *_learnt_with(settings))
         if key not in self.rows or self.rows[key]["n_seeds"] < row["n_seeds"]:
             self.rows[key] = row
@@ -89,14 +89,16 @@ def _learnt_with(settings: Settings) -> tuple[object, ...]:
     return (encoder,) if encoder in LINEAR else (settings.text, settings.model, replace(settings.training, seed=0))
 
 
-def _own(settings: Settings, *, frozen: bool) -> dict[str, object]:
-    """Return in what a training differed from the defaults, but for its data, seed and encoder; nothing of a linear classifier's.
+def _own(settings: Settings, size: int, *, frozen: bool) -> dict[str, object]:
+    """Return in what a training of so many texts differed from the defaults, but for its data, seed and encoder.
 
-    Where only the head is fitted, nothing of the rest of training counts.
+    Of a linear classifier that is nothing. Where only the head is fitted, nothing of the rest of training counts.
     """
     if settings.model.encoder in LINEAR:
         return {}
     own = settings.flat()
+    if own["evaluations_per_epoch"] == math.ceil(size / TEXTS_BETWEEN):
+        own["evaluations_per_epoch"] = None  # as it is where nobody says how many
     groups = {"text", "model", *([] if frozen else ["training"])}
     differs = {
         name: own[name]

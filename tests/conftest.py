@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import socket
 import string
 import tempfile
@@ -45,6 +46,11 @@ _FILLERS = (
     "we had good seats",
     "the cinema was half full",
 )
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, whoever started the tests: what a script runs in the background has it ignored, and so have its child processes."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -7,6 +7,8 @@ import signal
 import threading
 from contextlib import suppress
 
+import pytest
+
 from matinee.core.interruption import check_interrupt, interrupts_held, interrupts_remembered
 from matinee.core.progress import progress
 
@@ -84,6 +86,16 @@ def test_where_it_is_remembered_and_was_swallowed_it_takes_effect_at_the_end():
 
     assert interrupted(work, interrupts_remembered)
     assert not interrupted(lambda: None, interrupts_remembered)
+
+
+@pytest.mark.parametrize("block", [interrupts_held, interrupts_remembered])
+def test_it_is_heard_where_whoever_started_the_process_has_it_ignored(block):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert interrupted(press_ctrl_c, block)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_second_one_is_not_held_back():

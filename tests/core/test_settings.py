@@ -110,6 +110,8 @@ def test_cls_pooling_is_fine_without_a_fitted_head_and_for_the_linear_baseline()
     [
         ("learning_rate", 1e-4, "--learning-rate 0.0001"),
         ("learning_rate", 0.000332267116553, "--learning-rate 0.000332267116553"),
+        ("learning_rate", 3e-5, "--learning-rate 3e-05"),
+        ("train_size", 1 / 3, "--train-size 0.3333333333333333"),
         ("epochs", 3.0, "--epochs 3"),
         ("freeze", None, "--freeze none"),
         ("freeze", "2", "--freeze 2"),

@@ -6,6 +6,7 @@ import sqlite3
 import time
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from matinee.core.errors import NotAvailableError, SettingsError
 from matinee.core.space import SAMPLERS, Space
@@ -316,6 +317,21 @@ class TestStoragesThatRefuse:
         path = tmp_path / "study.log"
         path.write_bytes(content)
         assert "damaged, or no journal" in self.refusal(f"journal:{path}", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("said", "reason"),
+        [
+            ('connection to server at "10.0.0.7", port 5432 failed: Connection refused', "is the server running"),
+            ('FATAL: password authentication failed for user "zoe"', "user or password are wrong"),
+        ],
+    )
+    def test_a_server_that_does_not_let_one_in_is_told_without_what_it_said(self, said, reason):
+        with pytest.raises(StudyStorageError) as caught, storage_trouble("postgresql://db/reviews"):
+            raise OperationalError("SELECT 1", {}, Exception(said))
+        assert reason in str(caught.value)
+        assert "10.0.0.7" not in str(caught.value)
+        assert "zoe" not in str(caught.value)
+        assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("error", [AssertionError(), KeyError("worker_id"), TypeError("x"), ValueError("x")])
     def test_what_is_no_journal_is_told_from_a_mistake_of_ours(self, error):

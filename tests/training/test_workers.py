@@ -8,9 +8,8 @@ import subprocess
 import sys
 import threading
 
-import pytest
-
 from matinee.training import workers as module
+from matinee.training.study import _PATIENCE
 from matinee.training.workers import Workers, pulse
 
 
@@ -41,9 +40,8 @@ with Workers(Path({str(tmp_path)!r})).enrolled() as owner:
     assert Workers(tmp_path).is_gone(0, owner, None)
 
 
-@pytest.mark.parametrize("owner", [None, {"host": "another", "place": "p", "name": "n"}])
-def test_elsewhere_a_pulse_tells(owner, tmp_path, monkeypatch):
-    now = 1_000.0
+def test_elsewhere_a_pulse_tells(tmp_path, monkeypatch):
+    now, owner = 1_000.0, {"host": "another", "place": "p", "name": "n"}
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     watching = Workers(tmp_path)
     assert not watching.is_gone(3, owner, 1)  # the first look knows nothing
@@ -54,6 +52,19 @@ def test_elsewhere_a_pulse_tells(owner, tmp_path, monkeypatch):
     assert not watching.is_gone(3, owner, 2)  # it beats
     now += module.SILENCE + 1
     assert watching.is_gone(3, owner, 2)
+
+
+def test_a_trial_that_nobody_came_to_own_is_not_waited_for_as_long_as_a_worker_elsewhere(tmp_path, monkeypatch):
+    """A process was killed after it had the trial begun and before it said whose it is."""
+    now = 1_000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    watching = Workers(tmp_path)
+    assert not watching.is_gone(3, None, None)
+    now += module.TAKING - 1
+    assert not watching.is_gone(3, None, None)
+    now += 2
+    assert watching.is_gone(3, None, None)
+    assert _PATIENCE < module.TAKING < module.SILENCE  # who still waits for the database's lock is not gone
 
 
 def test_a_pulse_is_recent_for_five_minutes(monkeypatch):

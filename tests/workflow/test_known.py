@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from matinee.core.schema import Layer, resolve
+from matinee.core.settings import LINEAR
 from matinee.training import evaluations, head
 from matinee.workflow import known as room
 from matinee.workflow.known import Known, known, readings
+from matinee.workflow.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +40,17 @@ def test_the_flagship_is_as_the_benchmark_has_it():
     assert row["mean"] == document["summary"]["accuracy"]["classifier"]["mean"]
     assert (row["n_seeds"], row["n_test"]) == (len(document["runs"]), document["runs"][0]["classifier"]["n"])
     assert row["low"] <= document["summary"]["accuracy"]["classifier"]["min"]
+
+
+def test_settings_are_those_that_are_no_defaults_and_that_had_a_part_in_it():
+    rows = {(row["from"], row["encoder"], row.get("frozen", False)): row["settings"] for row in known().rows}
+    recipe = read_recipe("imdb-minilm").values
+    own = {name: recipe[name] for name in ("max_length", "warmup_ratio", "r_drop")}
+    assert rows["imdb-minilm", "minilm", False] == own
+    assert rows["imdb-minilm", "minilm", True] == {"max_length": own["max_length"], "freeze": "all"}
+    # The recipe asks for as many evaluations as so many texts have anyway.
+    assert rows["full", "minilm", False] == {"max_length": 512, "epochs": 2.0, "batch_size": 32, "warmup_ratio": 0.1}
+    assert all(not row["settings"] for row in known().rows if row["encoder"] in LINEAR)
 
 
 def test_numbers_that_training_has_too_are_the_same():

@@ -38,7 +38,8 @@ def interrupts_held() -> Iterator[None]:
 def interrupts_remembered() -> Iterator[None]:
     """Let Ctrl-C take effect at once in the block, and again at `check_interrupt` or at its end, should a library have swallowed it.
 
-    Signals reach the main thread only; elsewhere nothing changes.
+    It is heard where whoever started the process has it ignored, too, as a script does in the background. Signals reach the main thread
+    only; elsewhere nothing changes.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed.

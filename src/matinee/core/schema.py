@@ -99,7 +99,7 @@ class Field:
         return "--" + self.name.replace("_", "-")
 
     def typed(self, value: object) -> list[str]:
-        """Return a value as the words to type on the command line; none where yes or no is left open, which cannot be typed."""
+        """Return a value as the words to type on the command line; none where there is nothing to type: yes or no left open, no names."""
         if value is None:
             return [] if self.is_flag else [self.flag, "none"]
         if self.is_flag:
@@ -108,7 +108,7 @@ class Field:
             return [word for name, pattern in value.items() for word in (self.flag, f"{name}={pattern}")]
         if isinstance(value, tuple | list):
             return [word for name in value for word in (self.flag, str(name))]
-        return [self.flag, f"{value:.12g}" if isinstance(value, float) else str(value)]
+        return [self.flag, repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ SECONDS_BETWEEN_BEATS = 20.0
 SILENCE = 300.0
 """Seconds without a beat after which a worker on another machine is taken for gone: a drive or a database may be away for a while."""
 
+TAKING = 90.0
+"""Seconds in which who takes a trial has said so, a database that is locked for a while included; after them a trial that nobody owns is
+taken for one whose process was killed in between."""
+
 Owner = dict[str, str]
 """Who works on a trial, as it is kept beside the trial: the machine, the folder of lock files, the name of its own one."""
 
@@ -72,7 +76,7 @@ class Workers:
         if not since or before != beat:
             self._beats[number] = beat, time.monotonic()
             return False
-        return time.monotonic() - since > SILENCE
+        return time.monotonic() - since > (TAKING if owner is None else SILENCE)
 
     def are_here(self, owner: Mapping[str, str]) -> bool:
         """Return whether the lock file of who works on a trial is one of this folder, on this machine."""

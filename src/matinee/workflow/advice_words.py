@@ -164,7 +164,7 @@ def _row(row: Mapping[str, Any], proposal: Proposal) -> str:
 
 
 def _flags_apart(settings: Mapping[str, Any], others: Mapping[str, Any]) -> str:
-    """Return, as flags, in which settings a training is another one than with other settings; both as far as they are no defaults."""
+    """Return, as flags, the settings that are not as the others; both name only what differs from the defaults."""
     words: list[str] = []
     for name, field in settings_fields().items():
         value, other = (of.get(name, field.default) for of in (settings, others))

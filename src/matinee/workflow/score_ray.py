@@ -136,7 +136,7 @@ def score_on_ray(
         counted, word = target.begin(plan, of.mark, state, overwrite=asked.overwrite)
         n_before = counted.scored
         job = _job(chosen, plan["classifier"], of, columns, asked.shard_rows, target, word, where)
-        with interrupts_remembered():  # a command was seen to go on to its end
+        with interrupts_remembered():  # heard where whoever started this has Ctrl-C ignored, too
             _score(job, of, where, counted)
         target.finish(plan, of.mark, counted, len(of.slices))
     rejected = target.rejected if counted.rejected else None

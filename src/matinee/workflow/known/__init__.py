@@ -52,8 +52,8 @@ class Expected:
     Attributes:
         low: Its lower end; None where nothing stored bounds it.
         high: Its upper end; None where nothing stored bounds it.
-        rests_on: The stored rows, fewest labels first: data, encoder, size, n_seeds, n_test, mean, low, high, settings (in which it
-            differed from the defaults), from.
+        rests_on: The stored rows, fewest labels first: data, encoder, size, n_seeds, n_test, mean, low, high, settings (those of text,
+            model and training that are no defaults; none of linear classifiers), from.
     """
 
     low: float | None
