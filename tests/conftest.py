@@ -49,8 +49,9 @@ _FILLERS = (
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C, whoever started the tests: what a script runs in the background has it ignored, and so have its child processes."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Hear Ctrl-C where whoever started the tests has it ignored, as a script does in the background: child processes would not hear it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

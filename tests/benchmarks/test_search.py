@@ -78,7 +78,7 @@ def test_what_repeating_kept_from_being_taken_is_tested_beside_the_defaults(tiny
     monkeypatch.setattr("matinee.workflow.train", None)  # it is there already
     assert json.loads(json.dumps(benchmark.unrepeated(record, ARGUMENTS, tmp_path))) == found
     record["best"] = {"number": 4, "params": {"train_size": 8}}
-    with pytest.raises(TypeError):  # another trial is trained anew, by what is None here
+    with pytest.raises(TypeError, match="not callable"):  # another trial is trained anew, by what is None here
         benchmark.unrepeated(record, ARGUMENTS, tmp_path)
     record["best"] = record["winner"]
     assert benchmark.unrepeated(record, ARGUMENTS, tmp_path) is None

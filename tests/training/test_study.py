@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
+import optuna
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -14,6 +15,7 @@ from matinee.training import study as module
 from matinee.training.study import (
     Outcome,
     StudyStorageError,
+    TakenOverError,
     check_installed,
     delete_study,
     is_in_memory,
@@ -22,7 +24,7 @@ from matinee.training.study import (
     storage_trouble,
     worked_on_elsewhere,
 )
-from matinee.training.workers import SILENCE, Workers
+from matinee.training.workers import SILENCE, TAKING, Workers
 
 SPACE = Space.read(
     {
@@ -182,6 +184,38 @@ class TestLostTrials:
             shared.reclaim()
             assert [row.state for row in shared.rows()] == ["lost", "failed"]  # twice is no accident
             assert shared.take(owner).values != lost
+
+    def test_one_that_was_taken_by_nobody_yet_is_tried_again_as_if_nothing_had_been(self, opened, monkeypatch):
+        """Killed between two writes: the trial is begun, and nobody's."""
+        shared, now = opened(), time.monotonic()
+        shared.add(dict(BASE), grid=True)
+        shared.study.ask()
+        monkeypatch.setattr("matinee.training.workers.time.monotonic", lambda: now)
+        with shared.workers.enrolled() as owner:
+            shared.reclaim()
+            assert [row.state for row in shared.rows()] == ["running"]
+            now += TAKING + 1
+            shared.reclaim()
+            assert [row.state for row in shared.rows()] == ["lost", "waiting"]
+            again = shared.take(owner)
+            assert again.values == BASE
+            assert again.attrs["grid"]
+            assert "retry_of" not in again.attrs
+
+    def test_who_is_too_late_to_say_whose_it_is_is_told_so(self, opened, monkeypatch):
+        shared, other = opened(), opened()
+        say = optuna.Trial.set_user_attr
+
+        def late(trial, *args):
+            other._lose(trial.number)
+            say(trial, *args)
+
+        with shared.workers.enrolled() as owner:
+            monkeypatch.setattr(optuna.Trial, "set_user_attr", late)
+            with pytest.raises(TakenOverError):
+                shared.take(owner)
+            monkeypatch.undo()
+            assert shared.take(owner).number == 1
 
     def test_one_that_is_being_worked_on_is_left_alone(self, opened):
         shared, other = opened(), opened()

@@ -23,7 +23,7 @@ import yaml
 import matinee
 from matinee.core.errors import NotAvailableError, RunError, SettingsError, StoppedError, TrainingError
 from matinee.core.schema import resolve
-from matinee.training.study import Outcome, SharedStudy, StudyStorageError, open_study
+from matinee.training.study import Outcome, SharedStudy, StudyStorageError, TakenOverError, open_study
 from matinee.training.workers import Workers
 from matinee.workflow import processes, train
 from matinee.workflow import search as search_
@@ -421,6 +421,22 @@ class TestWhatGoesWrong:
         study = go(n_trials=4)
         assert [trial["state"] for trial in study.trials] == ["complete", state, "complete", "complete"]
         assert study.trials[1]["reason"] == reason
+
+    def test_a_trial_that_is_taken_over_before_it_is_said_whose_it_is_is_left_to_others(self, go, scored, monkeypatch):
+        take, taken = SharedStudy.take, list[int]()
+
+        def late(shared, owner):
+            trial = take(shared, owner)
+            taken.append(trial.number)
+            if len(taken) == 2:
+                shared._lose(trial.number)
+                raise TakenOverError
+            return trial
+
+        monkeypatch.setattr(SharedStudy, "take", late)
+        study = go()
+        assert study.record["counts"] == {"complete": 6, "pruned": 0, "failed": 0, "lost": 1}
+        assert len(scored) == 6
 
     def test_memory_that_training_ran_out_of_is_known_by_its_cause(self, go, scored, monkeypatch):
         error = TrainingError("Out of memory, and not for want of smaller batches.")

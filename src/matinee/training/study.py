@@ -172,8 +172,12 @@ class SharedStudy:
         return [replace(row, state="lost") if row.number in replaced else row for row in rows]
 
     def take(self, owner: Owner) -> OpenTrial:
-        """Return the next trial, to be worked on here: one that was entered, else one that the sampler makes up."""
-        with self._told():
+        """Return the next trial, to be worked on here: one that was entered, else one that the sampler makes up.
+
+        Raises:
+            TakenOverError: Before it was said whose it is, which took too long, another process ended it.
+        """
+        with self._told(), _ended_by_none_else():
             self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask()
             # Another process may have asked in between; no two trials have the same number, and nothing is drawn before it is known.
@@ -196,8 +200,9 @@ class SharedStudy:
                     continue
                 if "outcome" in attrs:  # it was over, all but the last word
                     self._tell(trial.number, Outcome(**attrs["outcome"]), attrs)
-                elif self._lose(trial.number) and "retry_of" not in attrs:
-                    self._again(_params(trial), attrs, retry_of=trial.number)
+                elif self._lose(trial.number) and not _was_second(attrs):
+                    # Who was killed before it said whose it is had not begun: the settings are not to blame.
+                    self._again(_params(trial), attrs, **({"retry_of": trial.number} if "owner" in attrs else {}))
 
     def revive(self) -> None:
         """Have failures whose reason may be gone by now tried again in their place, and the base whatever it failed for."""
@@ -331,13 +336,19 @@ class OpenTrial:
             StudyStorageError: It cannot be used.
             TakenOverError: The trial is over: somebody else has ended it.
         """
-        from optuna.exceptions import UpdateFinishedTrialError
+        with self.shared._told(), _ended_by_none_else():
+            yield
 
-        with self.shared._told():
-            try:
-                yield
-            except UpdateFinishedTrialError:
-                raise TakenOverError from None
+
+@contextmanager
+def _ended_by_none_else() -> Iterator[None]:
+    """Raise TakenOverError where a trial that is worked on here has been ended by somebody else."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    try:
+        yield
+    except UpdateFinishedTrialError:
+        raise TakenOverError from None
 
 
 def open_study(
@@ -573,5 +584,9 @@ def _state(trial: optuna.trial.FrozenTrial, outcome: Outcome | None) -> TrialSta
         return outcome.state
     if not trial.state.is_finished():
         return "waiting" if trial.state.name == "WAITING" else "running"
-    twice = "retry_of" in trial.user_attrs and "given_back" not in trial.user_attrs
-    return "failed" if twice else "lost"
+    return "failed" if _was_second(trial.user_attrs) and "given_back" not in trial.user_attrs else "lost"
+
+
+def _was_second(attrs: Mapping[str, Any]) -> bool:
+    """Return whether a trial was begun in the place of one whose process was killed."""
+    return "retry_of" in attrs and "owner" in attrs

@@ -1,7 +1,8 @@
 """Who works on a study, and whether they still do: a killed process cannot say that it is gone.
 
 On one machine a lock file tells at once: the operating system lets go of it when its process ends, however it ends. From
-another machine a pulse tells: a number beside the trial that goes up as long as somebody works on it.
+another machine a pulse tells: a number beside the trial that goes up as long as somebody works on it. Of one that was killed
+before it said whose the trial is, time alone tells.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ SILENCE = 300.0
 """Seconds without a beat after which a worker on another machine is taken for gone: a drive or a database may be away for a while."""
 
 TAKING = 90.0
-"""Seconds in which who takes a trial has said so, a database that is locked for a while included; after them a trial that nobody owns is
-taken for one whose process was killed in between."""
+"""Seconds in which who takes a trial has said so, a SQLite file that is locked for a while included; after them a trial that nobody owns is
+taken for one whose process was killed in between. Who says so later finds it taken over, and takes another one."""
 
 Owner = dict[str, str]
 """Who works on a trial, as it is kept beside the trial: the machine, the folder of lock files, the name of its own one."""

@@ -246,7 +246,10 @@ def work(
     reasons: list[str] | None = None if any(row.state == "complete" for row in shared.rows()) else []
     with shared.workers.enrolled() as owner:
         while not stop.asked and not _is_over(plan):
-            trial = _next_trial(plan, shared, owner)
+            try:
+                trial = _next_trial(plan, shared, owner)
+            except TakenOverError:  # nothing was done for it yet
+                continue
             if trial is None:
                 if not _others_at_work(shared):
                     return
