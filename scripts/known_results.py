@@ -4,7 +4,9 @@ python scripts/known_results.py            write it
 python scripts/known_results.py --check    exit 1 where it differs from what would be written
 
 Benchmarks that were not run yet are left out. Times are turned into seconds for a token that is read once, so that trainings of other
-lengths, sizes and epochs can be told from them: `matinee.workflow.known.readings` says how many readings a training is worth.
+lengths, sizes and epochs can be told from them: `matinee.workflow.known.readings` says how many readings a training is worth. The
+machine is faster on some days than on others: times are those of the day of train-speed.json, by what a benchmark of the speed of
+training found that its matrix products reach on the day of each.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ LEARNING = ("tokenising", "fitted head", "frozen baseline", "fine-tuning", "cali
 # What benchmarks/accuracy.py calls the classifiers that are matinee's.
 ARMS = {"matinee": "minilm", "mpnet": "mpnet", "tfidf": "tfidf", "nblr": "nblr"}
 
+# Benchmarks that tell what the machine's matrix products reach on their day; the first one's day is what times are told for.
+PEAKS = ("train-speed", "train-speed-compile")
+
 # Two standard errors in 95 of 100 cases.
 Z = 1.96
 
@@ -44,6 +49,9 @@ class Collected:
         self.paces: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.memory: list[dict[str, Any]] = []
         self.lengths = stored("lengths")
+        peaks = [of for of in map(stored, PEAKS) if of is not None]
+        self.peaks = {of["date"]: float(of["peak_gflops"]["bf16"]) for of in reversed(peaks)}
+        self.reference = float(peaks[0]["peak_gflops"]["bf16"]) if peaks else 1.0
 
     def accuracy(self, source: str, settings: Settings, size: int, figures: dict[str, Any], **about: Any) -> None:
         """Take in an accuracy: `mean`, over seeds from `min` to `max`, or with `low` and `high` of an interval.
@@ -66,7 +74,9 @@ class Collected:
         encoder = settings.model.encoder
         tokens = self.tokens(settings)
         if tokens and seconds:
-            pace = float(f"{seconds / n_readings / tokens:.3g}")
+            date = (stored(source) or {}).get("date")
+            faster = 1.0 if encoder in LINEAR else self.peaks.get(date, self.reference) / self.reference
+            pace = float(f"{faster * seconds / n_readings / tokens:.3g}")
             self.paces[encoder].append({"seconds_per_token": pace, "from": source})
 
     def tokens(self, settings: Settings) -> float | None:

@@ -11,6 +11,7 @@ import pytest
 
 from matinee.core.schema import Layer, resolve
 from matinee.core.settings import LINEAR
+from matinee.core.suggested import suggested_settings
 from matinee.training import evaluations, head
 from matinee.workflow import known as room
 from matinee.workflow.known import Known, known, readings
@@ -51,6 +52,23 @@ def test_settings_are_those_that_are_no_defaults_and_that_had_a_part_in_it():
     # The recipe asks for as many evaluations as so many texts have anyway.
     assert rows["full", "minilm", False] == {"max_length": 512, "epochs": 2.0, "batch_size": 32, "warmup_ratio": 0.1}
     assert all(not row["settings"] for row in known().rows if row["encoder"] in LINEAR)
+
+
+def test_times_are_told_for_one_speed_of_the_machine_that_had_several():
+    """What a training took is foretold where matrix products are as fast as they were on its day."""
+    results = ROOT / "benchmarks" / "results"
+    board, peak, lengths = (
+        json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("leaderboard", "train-speed-compile", "lengths")
+    )
+    assert board["date"] == peak["date"]
+    faster = peak["peak_gflops"]["bf16"] / known().gflops["bf16"]
+    assert faster > 1.5
+    (took,) = [row for row in board["rows"] if (row["encoder"], row["size"]) == ("mpnet", 1000)]
+    settings = resolve(Layer({"encoder": "mpnet", **suggested_settings("mpnet")}))
+    tokens = lengths["by_max_length"][str(settings.text.max_length)]["tokens"]
+    low, high = known().seconds("mpnet", readings(settings, 1000, 200) * tokens)
+    assert 0.8 * low / faster < took["training_seconds"] < 1.3 * high / faster
 
 
 def test_numbers_that_training_has_too_are_the_same():
